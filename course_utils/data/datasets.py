@@ -1,0 +1,545 @@
+"""Images and their labels, from a folder, from an index file, or all in memory.
+
+Every data set here follows torchvision's `ImageFolder`: `classes`, `class_to_idx`, `samples`,
+`targets` and `transform` mean the same everywhere, and `data_set[i]` is `(image, label)`.
+"""
+
+import os
+import random
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps, UnidentifiedImageError
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+from torchvision.datasets.folder import IMG_EXTENSIONS
+from torchvision.transforms.v2 import functional as F
+
+from course_utils.data import DataError
+from course_utils.data.catalog import find, missing_folder
+from course_utils.data.splits import stratified_split
+
+SPLIT_NAMES = {
+    "train": ("train", "training", "seg_train"),
+    "val": ("val", "valid", "validation"),
+    "test": ("test", "testing", "seg_test"),
+}
+GREY_MODES = {"1", "L", "LA", "I", "I;16", "I;16B", "F"}
+
+
+def load_image(path: str | Path, mode: str = "RGB", background: str = "white") -> Image.Image:
+    """Open an image the way a person sees it.
+
+    A photograph is turned as its EXIF data says, transparent parts show the background, and images
+    of 16 bits are scaled to 8 instead of being cut off at 255.
+
+    Args:
+        path: The file.
+        mode: "RGB" for three channels, "L" for grey, "RGBA" to keep transparency.
+        background: The colour behind transparent parts; of no effect with "RGBA".
+
+    Returns:
+        A decoded image of that mode.
+
+    Raises:
+        DataError: The file is missing, is no image, or is damaged.
+    """
+    try:
+        with Image.open(path) as file:
+            image = ImageOps.exif_transpose(file)
+            image.load()
+    except FileNotFoundError:
+        raise DataError(f"There is no file {path}.") from None
+    except PermissionError:
+        raise DataError(f"{path} may not be read; check its permissions.") from None
+    except UnidentifiedImageError:
+        raise DataError(f"{path} is no image that Pillow can read.") from None
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise DataError(f"{path} is damaged: {error}.") from error
+    if image.mode == "F":
+        raise DataError(f"{path} holds floating-point numbers; save it with 8 or 16 bits instead.")
+    if image.mode.startswith("I"):
+        pixels = np.asarray(image).astype(np.int64) // 257  # 65535 becomes 255
+        image = Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
+    if mode != "RGBA" and (image.has_transparency_data or image.mode in ("LA", "PA")):
+        image = image.convert("RGBA")
+        backdrop = Image.new("RGBA", image.size, background)
+        image = Image.alpha_composite(backdrop, image)
+    return image.convert(mode)
+
+
+def common_mode(paths: Iterable[str | Path], most: int = 100) -> str:
+    """Say whether images are grey or coloured, from the headers of some of them.
+
+    Args:
+        paths: Image files; unreadable ones are passed over.
+        most: How many headers to read, spread evenly over the list.
+
+    Returns:
+        "L" if all are grey, else "RGB".
+    """
+    paths = list(paths)
+    for path in paths[:: max(1, len(paths) // most)]:
+        try:
+            with Image.open(path) as image:
+                if image.mode not in GREY_MODES:
+                    return "RGB"
+        except (OSError, SyntaxError, ValueError):
+            continue
+    return "L"
+
+
+class ImageList(Dataset):
+    """Images given as a list of files and labels; the base of the data sets on disk.
+
+    Attributes:
+        samples: Pairs of path and class index.
+        targets: The class indices alone, without opening a file.
+        classes: Class names; the position of a name is its index.
+        class_to_idx: From class name to index.
+    """
+
+    def __init__(
+        self,
+        samples: Sequence[tuple[str, int]],
+        classes: Sequence[str],
+        transform: Callable | None = None,
+        mode: str = "RGB",
+    ) -> None:
+        """Keep the list; no file is opened.
+
+        Args:
+            samples: Pairs of path and class index.
+            classes: Class names in the order of their indices.
+            transform: What happens to each image; it takes a PIL image.
+            mode: "RGB" or "L"; see `load_image`.
+        """
+        self.samples = list(samples)
+        self.classes = list(classes)
+        self.class_to_idx = {name: index for index, name in enumerate(self.classes)}
+        self.targets = [label for _, label in self.samples]
+        self.transform = transform
+        self.mode = mode
+
+    def __len__(self) -> int:
+        """Count the images."""
+        return len(self.samples)
+
+    def __getitem__(self, index: int) -> tuple[Any, int]:
+        """Load one image.
+
+        Args:
+            index: From 0 to `len(self) - 1`.
+
+        Returns:
+            The image after the transform (a PIL image if there is none) and its class index.
+        """
+        path, label = self.samples[index]
+        image = load_image(path, self.mode)
+        return (image if self.transform is None else self.transform(image)), label
+
+    def subset(self, indices: Iterable[int], transform: Callable | None = None) -> "ImageList":
+        """Make a data set of some of the images, with a transform of its own.
+
+        Unlike `torch.utils.data.Subset`, the parts share nothing: augmenting the one for training
+        leaves the one for validation as it is.
+
+        Args:
+            indices: Which images, in the order wanted.
+            transform: The transform of the new data set.
+
+        Returns:
+            A new data set of the same classes.
+        """
+        samples = [self.samples[index] for index in indices]
+        return ImageList(samples, self.classes, transform, self.mode)
+
+    def __repr__(self) -> str:
+        """Name what a reader wants to know at a glance."""
+        return f"{type(self).__name__}: {len(self)} images of {len(self.classes)} classes"
+
+
+class ImageFolder(ImageList):
+    """A folder with one subfolder a class, as `torchvision.datasets.ImageFolder` reads it.
+
+    The classes are the names of the subfolders in alphabetical order. Images are found at any
+    depth below them. Hidden files and folders are passed over.
+
+    Example:
+        >>> data_set = ImageFolder("build/data/cutouts/train")
+        >>> data_set.classes
+        ['birds', 'flowers', 'fruit', 'mammals', 'vegetables', 'vehicles']
+    """
+
+    def __init__(
+        self,
+        root: str | Path,
+        transform: Callable | None = None,
+        mode: str | None = None,
+        skip_unreadable: bool = False,
+    ) -> None:
+        """List the files of a folder.
+
+        Args:
+            root: The folder that holds one subfolder a class.
+            transform: What happens to each image; it takes a PIL image.
+            mode: "RGB" or "L"; when left out, "L" if all images are grey.
+            skip_unreadable: Decode every image once and leave out, with a line for each, what
+                cannot be read. Otherwise a damaged file raises an error when its turn comes.
+
+        Raises:
+            DataError: There is no such folder, it has no images, or they lie in the wrong place.
+        """
+        self.root = Path(root)
+        classes = class_folders(self.root)
+        samples = [
+            (path, label)
+            for label, name in enumerate(classes)
+            for path in image_files(self.root / name)
+        ]
+        if not samples:
+            raise DataError(f"No images in {root}: its subfolders hold no file that is one.")
+        if skip_unreadable:
+            samples = [sample for sample in samples if _is_readable(sample[0])]
+        mode = mode or common_mode(path for path, _ in samples)
+        super().__init__(samples, classes, transform, mode)
+
+
+def class_folders(root: Path) -> list[str]:
+    """List the subfolders of a folder of images, one a class, in alphabetical order.
+
+    Args:
+        root: The folder.
+
+    Returns:
+        At least two names.
+
+    Raises:
+        DataError: The folder is missing, or its form is not the one that is needed.
+    """
+    if not root.is_dir():
+        raise missing_folder(root)
+    names = sorted(
+        entry.name for entry in os.scandir(root) if entry.is_dir() and entry.name[0] != "."
+    )
+    if len(names) >= 2:
+        return names
+    form = "one subfolder for each class, for example cats/ and dogs/"
+    if any(is_image_name(entry.name) for entry in os.scandir(root)):
+        raise DataError(f"The images lie directly in {root}; sort them into {form}.")
+    if not names:
+        raise DataError(f"{root} is empty; it needs {form}.")
+    raise DataError(
+        f"{root} holds only one class ({names[0]}); a classifier needs two or more: {form}."
+    )
+
+
+def is_image_name(name: str) -> bool:
+    """Say whether a file's name ends like an image's, in small letters or capitals."""
+    return name.lower().endswith(IMG_EXTENSIONS) and not name.startswith(".")
+
+
+def image_files(folder: Path) -> list[str]:
+    """List the image files below a folder, at any depth, in alphabetical order."""
+    found = []
+    for parent, folders, names in os.walk(folder, followlinks=True):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        found += [os.path.join(parent, name) for name in sorted(names) if is_image_name(name)]
+    return found
+
+
+def _is_readable(path: str) -> bool:
+    try:
+        load_image(path)
+    except DataError as error:
+        print(f"left out: {error}")
+        return False
+    return True
+
+
+class IndexFile(ImageList):
+    """Images listed in a text file with one line `path label` for each.
+
+    The label is what follows the last space or tab, so paths may hold spaces. Relative paths start
+    at the folder of the index file, `/` and `\\` both separate folders, and empty lines and lines
+    that start with `#` are passed over. A comment `# classes: name, name, …` gives the class
+    names; without it the labels that occur are the names.
+    """
+
+    def __init__(
+        self, path: str | Path, transform: Callable | None = None, mode: str | None = None
+    ) -> None:
+        """Read the index file; no image is opened.
+
+        Args:
+            path: The index file, in UTF-8.
+            transform: What happens to each image; it takes a PIL image.
+            mode: "RGB" or "L"; when left out, "L" if all images are grey.
+
+        Raises:
+            DataError: The file is missing, a line has no label, or no line lists an image.
+        """
+        path = Path(path)
+        try:
+            lines = path.read_text(encoding="utf-8-sig").splitlines()
+        except FileNotFoundError:
+            raise DataError(f"There is no index file {path}.") from None
+        except UnicodeDecodeError:
+            raise DataError(f"{path} is no text in UTF-8; save it as UTF-8 again.") from None
+        names, pairs = None, []
+        for number, line in enumerate(lines, start=1):
+            line = line.strip()
+            if line.startswith("# classes:"):
+                names = [name.strip() for name in line.removeprefix("# classes:").split(",")]
+            elif line and not line.startswith("#"):
+                parts = line.rsplit(maxsplit=1)
+                if len(parts) < 2:
+                    raise DataError(f"{path}, line {number} has no label: {line!r}.")
+                pairs.append((number, *parts))
+        if not pairs:
+            raise DataError(f"{path} lists no images.")
+        labels = {label for _, _, label in pairs}
+        classes = names or sorted(
+            labels, key=lambda label: (not label.isdigit(), len(label), label)
+        )
+        samples = [
+            (_resolve(entry, path.parent), _class_index(label, classes, names, path, number))
+            for number, entry, label in pairs
+        ]
+        super().__init__(samples, classes, transform, mode or common_mode(p for p, _ in samples))
+
+
+def _class_index(
+    label: str, classes: list[str], names: list[str] | None, path: Path, number: int
+) -> int:
+    """Turn a label of an index file, a number or a name, into the index of its class."""
+    if names is not None and label.isdigit() and int(label) < len(names):
+        return int(label)
+    if label not in classes:
+        raise DataError(f"{path}, line {number}: there is no class {label!r} in {classes}.")
+    return classes.index(label)
+
+
+def _resolve(entry: str, folder: Path) -> str:
+    """Read a path as it was written on any system, relative to the index file's folder."""
+    entry = entry.strip("\"'")
+    if PureWindowsPath(entry).is_absolute() or PurePosixPath(entry).is_absolute():
+        return entry
+    return str(folder / PurePosixPath(entry.replace("\\", "/")))
+
+
+def write_index_file(data_set: ImageList, path: str | Path) -> None:
+    """Write the images of a data set as an index file that `IndexFile` reads back.
+
+    Args:
+        data_set: Images on disk.
+        path: The text file to write; paths in it are relative to its folder where possible.
+    """
+    path = Path(path)
+    lines = [f"# classes: {', '.join(data_set.classes)}"]
+    for sample, label in data_set.samples:
+        try:
+            entry = Path(os.path.relpath(sample, path.parent)).as_posix()
+        except ValueError:  # another drive on Windows
+            entry = Path(sample).as_posix()
+        lines.append(f"{entry} {label}")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+class InMemory(Dataset):
+    """All images decoded once and kept as one uint8 tensor; the way to train on small images.
+
+    `__getitems__` hands a whole batch to the loader at once, which saves most of the time that a
+    loader otherwise spends on calling `__getitem__` and stacking the results.
+
+    Attributes:
+        images: uint8 tensor of shape (count, channels, height, width).
+        targets: int64 tensor of shape (count,).
+        classes: Class names in the order of their indices.
+    """
+
+    def __init__(
+        self,
+        images: Tensor,
+        targets: Tensor,
+        classes: Sequence[str],
+        transform: Callable | None = None,
+        batch_transform: Callable | None = None,
+    ) -> None:
+        """Keep the tensors.
+
+        Args:
+            images: uint8 tensor of shape (count, channels, height, width).
+            targets: int64 tensor of shape (count,).
+            classes: Class names in the order of their indices.
+            transform: What happens to each image on its own; random transforms belong here, so
+                that every image draws its own numbers.
+            batch_transform: What happens to a whole batch at once, after `transform`; what treats
+                every image alike belongs here, such as scaling and normalising.
+
+        Raises:
+            ValueError: The tensors do not fit together.
+        """
+        if images.dtype != torch.uint8 or images.ndim != 4:
+            raise ValueError(f"images must be uint8 of four dimensions, not {images.shape}.")
+        if len(images) != len(targets):
+            raise ValueError(f"{len(images)} images but {len(targets)} targets.")
+        self.images = images
+        self.targets = targets
+        self.classes = list(classes)
+        self.class_to_idx = {name: index for index, name in enumerate(self.classes)}
+        self.transform = transform
+        self.batch_transform = batch_transform
+
+    @classmethod
+    def decode(cls, data_set: ImageList, resize: Callable, **transforms: Callable) -> "InMemory":
+        """Decode a data set on disk.
+
+        Args:
+            data_set: Images on disk; its own transform is not used.
+            resize: Brings a PIL image to the common size, for example `transforms.resize(64)`.
+            **transforms: `transform` and `batch_transform` of the result.
+
+        Returns:
+            The same images and labels in memory.
+
+        Example:
+            >>> train = InMemory.decode(ImageFolder("photos/train"), resize(64))
+        """
+        images = [
+            F.pil_to_tensor(resize(load_image(path, data_set.mode))) for path, _ in data_set.samples
+        ]
+        targets = torch.tensor(data_set.targets, dtype=torch.int64)
+        return cls(torch.stack(images), targets, data_set.classes, **transforms)
+
+    def __len__(self) -> int:
+        """Count the images."""
+        return len(self.images)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+        """Give one image and its class index."""
+        images, targets = self.__getitems__([index])
+        return images[0], targets[0]
+
+    def __getitems__(self, indices: list[int]) -> tuple[Tensor, Tensor]:
+        """Give a batch: images of shape (len(indices), channels, height, width) and targets."""
+        images = self.images[indices]
+        if self.transform is not None:
+            images = torch.stack([self.transform(image) for image in images])
+        if self.batch_transform is not None:
+            images = self.batch_transform(images)
+        return images, self.targets[indices]
+
+    def __repr__(self) -> str:
+        """Name what a reader wants to know at a glance."""
+        return f"InMemory: {tuple(self.images.shape)} uint8, {len(self.classes)} classes"
+
+
+def _as_it_is(batch: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+    """Collate for `InMemory`, whose batches are whole already."""
+    return batch
+
+
+def _seed_worker(worker_id: int) -> None:
+    """Seed Python's generator in a worker too; torch seeds its own and NumPy's."""
+    random.seed(torch.initial_seed())
+
+
+def make_loader(
+    data_set: Dataset,
+    batch_size: int,
+    shuffle: bool = False,
+    seed: int = 0,
+    sampler: Sampler | None = None,
+    num_workers: int = 0,
+) -> DataLoader:
+    """Make a loader whose order depends on the seed and on nothing else.
+
+    Args:
+        data_set: Any data set of this module, or of torchvision.
+        batch_size: Images in a batch; the last batch may be smaller.
+        shuffle: Whether to draw a new order every epoch; True for training.
+        seed: Of the loader's own generator.
+        sampler: Chooses the images instead of `shuffle`.
+        num_workers: Processes that load images. 0 loads in this process, which is the fastest for
+            images in memory and always works; see notebook 01.
+
+    Returns:
+        A loader of batches (images, targets).
+    """
+    return DataLoader(
+        data_set,
+        batch_size=batch_size,
+        shuffle=shuffle,
+        sampler=sampler,
+        num_workers=num_workers,
+        generator=torch.Generator().manual_seed(seed),
+        worker_init_fn=_seed_worker if num_workers else None,
+        collate_fn=_as_it_is if isinstance(data_set, InMemory) else None,
+        # Copies to a GPU are faster from pinned memory; without one, pinning only warns.
+        pin_memory=torch.cuda.is_available(),
+    )
+
+
+def load_splits(data: str | Path, mode: str | None = None, seed: int = 0) -> dict[str, ImageList]:
+    """Give the training, validation and test images of a set of the catalog or of any folder.
+
+    A folder may hold train/, val/ and test/ (some other usual names are known) with one subfolder
+    a class in each, or directly one subfolder a class. What is missing is split off, stratified: a
+    folder without splits is divided 60 : 20 : 20, a missing validation set is a fifth of the
+    training set, and where only training and validation sets exist, the given validation set
+    becomes the test set.
+
+    Args:
+        data: A name of the catalog or the path of a folder.
+        mode: "RGB" or "L"; when left out, "L" if all images are grey.
+        seed: Of the splits that have to be drawn.
+
+    Returns:
+        The keys "train", "val" and "test", each with a data set of its own and the same classes.
+
+    Raises:
+        DataError: The folder is missing or its form is not one of these.
+    """
+    root = find(data)
+    folders = {split: _split_folder(root, names) for split, names in SPLIT_NAMES.items()}
+    if folders["train"] is None:
+        whole = ImageFolder(root, mode=mode)
+        parts = stratified_split(whole.targets, {"train": 0.6, "val": 0.2, "test": 0.2}, seed)
+        return {split: whole.subset(indices) for split, indices in parts.items()}
+    given = {
+        split: ImageFolder(folder, mode=mode)
+        for split, folder in folders.items()
+        if folder is not None
+    }
+    _check_same_classes(given, root)
+    if "test" not in given and "val" in given:
+        given["test"] = given.pop("val")
+    for missing in {"val", "test"} - given.keys():
+        parts = stratified_split(given["train"].targets, {"rest": 0.8, missing: 0.2}, seed)
+        given[missing] = given["train"].subset(parts[missing])
+        given["train"] = given["train"].subset(parts["rest"])
+    return {split: given[split] for split in SPLIT_NAMES}
+
+
+def _split_folder(root: Path, names: Sequence[str]) -> Path | None:
+    """Find the folder of a split; some archives nest it in another one of the same name."""
+    for entry in sorted(root.iterdir()):
+        if entry.is_dir() and entry.name.lower() in names:
+            return entry / entry.name if (entry / entry.name).is_dir() else entry
+    return None
+
+
+def _check_same_classes(data_sets: dict[str, ImageFolder], root: Path) -> None:
+    """Refuse splits whose classes differ: the same index would mean different things."""
+    classes = data_sets["train"].classes
+    for split, data_set in data_sets.items():
+        if odd := set(data_set.classes) ^ set(classes):
+            raise DataError(
+                f"The classes of {split} and train differ in {root}: {', '.join(sorted(odd))} "
+                f"{'is' if len(odd) == 1 else 'are'} only in one of them."
+            )

@@ -1,0 +1,229 @@
+"""Find what is wrong with a folder of images before a training run does.
+
+>>> from course_utils.data.integrity import check_folder
+>>> check_folder("photos")  # a table: level, problem, file, detail
+"""
+
+import hashlib
+import os
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+from sklearn.metrics import pairwise_distances_chunked
+
+from course_utils.data import DataError
+from course_utils.data.datasets import SPLIT_NAMES, image_files, is_image_name, load_image
+from course_utils.progress import Progress
+
+LEVELS = ("error", "warning", "note")
+THUMBNAIL = 16  # pixels
+ORIENTATION = 0x0112  # the EXIF tag
+
+ODD_MODES = {
+    "P": "palette",
+    "PA": "palette",
+    "CMYK": "CMYK",
+    "YCCK": "CMYK",
+    "I": "16-bit",
+    "I;16": "16-bit",
+    "I;16B": "16-bit",
+    "F": "floating point",
+}
+
+
+@dataclass
+class _Picture:
+    """What the checks need to know of one file that could be read."""
+
+    file: str  # relative to the root
+    split: str  # "" where there are no splits
+    digest: str
+    thumbnail: np.ndarray
+
+
+def check_folder(root: str | Path, near_duplicates: bool = True) -> pd.DataFrame:
+    """Look through a folder of images for what breaks or falsifies a training run.
+
+    Found are: unreadable and truncated files, extensions that do not fit the contents, exact and
+    near duplicates (an error where they stand in two splits or two classes), classes that are
+    missing in a split, fewer than two classes, empty folders, images outside of any class folder,
+    and unusual modes (palette, CMYK, 16-bit, EXIF rotation).
+
+    Args:
+        root: A folder with one subfolder a class, or with such folders in train/, val/, test/.
+        near_duplicates: Whether to look for images that are almost the same; see `look_alike`.
+
+    Returns:
+        One row a finding, the worst first: level ("error", "warning" or "note"), problem, file
+        (relative to the root), detail. No row means that nothing was found. Whatever the folder
+        holds, this function does not raise an error.
+    """
+    root = Path(root)
+    findings: list[tuple[str, str, str, str]] = []
+    if not root.is_dir():
+        findings.append(("error", "no such folder", root.name, "check the spelling"))
+        return _as_frame(findings)
+    splits = _splits(root)
+    for split, folder in splits.items():
+        findings += _check_layout(root, folder)
+    findings += _check_classes(root, splits)
+
+    pictures = []
+    files = [(split, path) for split, folder in splits.items() for path in image_files(folder)]
+    for split, path in Progress(files, "checking images"):
+        file = Path(path).relative_to(root).as_posix()
+        picture, about_file = _check_file(Path(path), file, split)
+        findings += about_file
+        if picture is not None:
+            pictures.append(picture)
+    findings += _exact_duplicates(pictures)
+    if near_duplicates:
+        findings += _near_duplicates(pictures)
+    return _as_frame(findings)
+
+
+def _as_frame(findings: list[tuple[str, str, str, str]]) -> pd.DataFrame:
+    frame = pd.DataFrame(findings, columns=["level", "problem", "file", "detail"])
+    frame["level"] = pd.Categorical(frame["level"], LEVELS, ordered=True)
+    return frame.sort_values(["level", "problem", "file"], ignore_index=True)
+
+
+def _splits(root: Path) -> dict[str, Path]:
+    """Give the folders that hold class folders: train, val and test, or the root itself."""
+    usual = {name for names in SPLIT_NAMES.values() for name in names}
+    found = {
+        entry.name: entry
+        for entry in sorted(root.iterdir())
+        if entry.is_dir() and entry.name.lower() in usual
+    }
+    return found or {"": root}
+
+
+def _subfolders(folder: Path) -> list[Path]:
+    return sorted(
+        entry for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith(".")
+    )
+
+
+def _check_layout(root: Path, folder: Path) -> Iterator[tuple[str, str, str, str]]:
+    """Look at the folders of one split, not yet at the files in them."""
+    place = folder.relative_to(root).as_posix()
+    classes = _subfolders(folder)
+    if len(classes) < 2:
+        names = ", ".join(path.name for path in classes) or "none"
+        yield "error", "fewer than two classes", place, f"class folders: {names}"
+    loose = [entry.name for entry in sorted(folder.iterdir()) if is_image_name(entry.name)]
+    if loose:
+        detail = f"{len(loose)} images, for example {loose[0]}"
+        yield "error", "images outside of a class folder", place, detail
+    for path in classes:
+        if not image_files(path):
+            where = path.relative_to(root).as_posix()
+            yield "error", "empty class folder", where, "no image in it"
+
+
+def _check_classes(root: Path, splits: dict[str, Path]) -> Iterator[tuple[str, str, str, str]]:
+    """Compare the classes of the splits."""
+    names = {split: {path.name for path in _subfolders(folder)} for split, folder in splits.items()}
+    everywhere = set().union(*names.values())
+    for split, present in names.items():
+        for name in sorted(everywhere - present):
+            others = ", ".join(other for other in names if name in names[other])
+            yield "error", "class missing in a split", f"{split}/{name}", f"only in {others}"
+
+
+def _check_file(
+    path: Path, file: str, split: str
+) -> tuple[_Picture | None, list[tuple[str, str, str, str]]]:
+    """Read one file completely; give what is needed of it later, and what is odd about it."""
+    try:
+        image = load_image(path)
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    except (DataError, OSError) as error:
+        reason = str(error).replace(str(path), "").strip(" :.") or "cannot be opened"
+        if path.stat().st_size == 0:
+            reason = "the file is empty"
+        return None, [("error", "unreadable", file, reason)]
+    thumbnail = image.convert("L").resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BOX)
+    picture = _Picture(file, split, digest, np.asarray(thumbnail, dtype=np.float32))
+    return picture, list(_check_header(path, file))
+
+
+def _check_header(path: Path, file: str) -> Iterator[tuple[str, str, str, str]]:
+    with Image.open(path) as image:
+        extension = path.suffix.lower()
+        if Image.registered_extensions().get(extension) != image.format:
+            yield "warning", "wrong extension", file, f"holds {image.format} data"
+        if image.mode in ODD_MODES:
+            yield "note", "unusual mode", file, f"{ODD_MODES[image.mode]} (mode {image.mode})"
+        orientation = image.getexif().get(ORIENTATION, 1)
+        if orientation != 1:
+            yield "note", "EXIF rotation", file, f"orientation {orientation}, turned on loading"
+        if getattr(image, "n_frames", 1) > 1:
+            yield "note", "several frames", file, f"{image.n_frames} frames, only the first is used"
+
+
+def _pair(problem: str, one: _Picture, two: _Picture) -> tuple[str, str, str, str]:
+    """Judge a pair of equal or almost equal images."""
+    class_of_one, class_of_two = (os.path.dirname(p.file).split("/")[-1] for p in (one, two))
+    if one.split != two.split:
+        return "error", f"{problem} across splits", two.file, f"same as {one.file}"
+    if class_of_one != class_of_two:
+        return "error", f"{problem} across classes", two.file, f"same as {one.file}"
+    return "warning", problem, two.file, f"same as {one.file}"
+
+
+def _exact_duplicates(pictures: list[_Picture]) -> Iterator[tuple[str, str, str, str]]:
+    """Report every file whose bytes occurred before."""
+    first: dict[str, _Picture] = {}
+    for picture in pictures:
+        if picture.digest in first:
+            yield _pair("duplicate", first[picture.digest], picture)
+        else:
+            first[picture.digest] = picture
+
+
+def _near_duplicates(pictures: list[_Picture]) -> Iterator[tuple[str, str, str, str]]:
+    """Report every file that looks like an earlier one with other bytes."""
+    if not pictures:
+        return
+    reported = Counter()
+    for one, two in look_alike(np.stack([picture.thumbnail for picture in pictures])):
+        if pictures[one].digest != pictures[two].digest and not reported[two]:
+            reported[two] += 1
+            yield _pair("near duplicate", pictures[one], pictures[two])
+
+
+def look_alike(thumbnails: np.ndarray, most_different: float = 0.1) -> list[tuple[int, int]]:
+    """Find pairs of images that are almost the same: scaled, recompressed, brightened.
+
+    Each thumbnail is shifted and scaled to mean 0 and length 1, so that brightness and contrast do
+    not matter; pairs are close when the distance of these vectors is small.
+
+    Args:
+        thumbnails: Grey images, shape (count, height, width).
+        most_different: The largest distance of a pair, from 0 (the same) to 2 (the negative).
+
+    Returns:
+        Pairs of indices, the smaller first, in ascending order of the second.
+    """
+    vectors = thumbnails.reshape(len(thumbnails), -1).astype(np.float64)
+    vectors = vectors - vectors.mean(axis=1, keepdims=True)
+    lengths = np.linalg.norm(vectors, axis=1)
+    # Images of a single colour look alike without being copies.
+    textured = np.flatnonzero(lengths > 1e-6 * vectors.shape[1])
+    vectors = vectors[textured] / lengths[textured, None]
+    pairs = []
+    start = 0
+    for distances in pairwise_distances_chunked(vectors):
+        rows, columns = np.nonzero(distances <= most_different)
+        rows = rows + start
+        keep = columns < rows
+        pairs += zip(textured[columns[keep]].tolist(), textured[rows[keep]].tolist(), strict=True)
+        start += len(distances)
+    return sorted(pairs, key=lambda pair: (pair[1], pair[0]))

@@ -1,0 +1,228 @@
+"""The figures of the course. Each function returns a Figure whose label is its alt text.
+
+>>> from course_utils import plots
+>>> plots.show(plots.training_curves(history.frame))
+"""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from IPython.display import display
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from torch import Tensor
+
+from course_utils.data import DataError
+from course_utils.data.datasets import load_image
+
+PALETTE = "colorblind"
+
+
+def show(figure: Figure, alt: str | None = None) -> None:
+    """Display a figure in a notebook, with a text for those who cannot see it, and close it.
+
+    Args:
+        figure: The figure.
+        alt: What the figure shows, in a sentence; its label when left out.
+
+    Raises:
+        ValueError: There is no text.
+    """
+    alt = alt or figure.get_label()
+    if not alt:
+        raise ValueError("A figure needs an alt text: show(figure, 'what it shows').")
+    display(figure, metadata={"image/png": {"alt": alt}})
+    plt.close(figure)
+
+
+def image_grid(
+    images: Tensor | Sequence,
+    titles: Sequence[str] | None = None,
+    title: str = "",
+    columns: int = 8,
+    size: float = 1.2,
+) -> Figure:
+    """Draw images side by side, each with its own title.
+
+    Args:
+        images: PIL images, or tensors of shape (channels, height, width) with 1 or 3 channels:
+            uint8 from 0 to 255, or floating point from 0 to 1.
+        titles: One for each image.
+        title: Of the whole figure.
+        columns: Images in a row.
+        size: The width of an image in inches.
+
+    Returns:
+        The figure.
+    """
+    columns = min(columns, len(images))
+    rows = math.ceil(len(images) / columns)
+    height = size * (1.25 if titles is not None else 1.05)
+    figure, axes = plt.subplots(
+        rows,
+        columns,
+        figsize=(columns * size, rows * height + 0.4),
+        squeeze=False,
+        layout="constrained",
+    )
+    for axis in axes.flat:
+        axis.set_axis_off()
+    for number, (axis, image) in enumerate(zip(axes.flat, images, strict=False)):
+        _draw(axis, image)
+        if titles is not None:
+            axis.set_title(titles[number], fontsize=8)
+    figure.suptitle(title, fontsize=11)
+    captions = f": {', '.join(dict.fromkeys(map(str, titles)))}" if titles is not None else ""
+    figure.set_label(f"{len(images)} images in {rows} rows. {title}{captions}.")
+    return figure
+
+
+def _draw(axis: plt.Axes, image: object) -> None:
+    """Draw a PIL image or a tensor; grey ones in grey, not in false colours."""
+    if isinstance(image, Tensor):
+        image = image.detach().cpu().permute(1, 2, 0).numpy()
+        image = image[:, :, 0] if image.shape[2] == 1 else image
+    pixels = np.asarray(image)
+    top = 255 if pixels.dtype == np.uint8 else 1
+    axis.imshow(pixels, cmap="gray", vmin=0, vmax=top, interpolation="nearest")
+
+
+def class_distribution(counts: pd.DataFrame, title: str = "Images of each class") -> Figure:
+    """Draw how many images each class has, a bar for each part of the data.
+
+    Args:
+        counts: One row a class, one column a part, as `statistics.class_counts` gives it.
+        title: Of the figure.
+
+    Returns:
+        The figure.
+    """
+    long = counts.rename_axis("class").reset_index().melt("class", var_name="set")
+    figure, axis = plt.subplots(figsize=(8, 3.6), layout="constrained")
+    sns.barplot(long, x="class", y="value", hue="set", palette=PALETTE, ax=axis)
+    axis.set(title=title, xlabel="class", ylabel="number of images")
+    if len(counts) > 6:
+        axis.tick_params(axis="x", rotation=30)
+    total = counts.sum(axis=1)
+    figure.set_label(
+        f"Bar chart. {title}, for {', '.join(counts.columns)}. Most images: {total.idxmax()} "
+        f"({total.max()}); fewest: {total.idxmin()} ({total.min()})."
+    )
+    return figure
+
+
+def training_curves(history: pd.DataFrame, title: str = "Training") -> Figure:
+    """Draw loss and accuracy of training and validation over the epochs.
+
+    Args:
+        history: `History.frame`.
+        title: Of the figure.
+
+    Returns:
+        The figure.
+    """
+    figure, axes = plt.subplots(1, 2, figsize=(9, 3.4), layout="constrained")
+    for axis, quantity in zip(axes, ("loss", "accuracy"), strict=True):
+        columns = {f"train_{quantity}": "train", f"val_{quantity}": "validation"}
+        long = history.rename(columns=columns).melt("epoch", list(columns.values()), "set")
+        sns.lineplot(
+            long,
+            x="epoch",
+            y="value",
+            hue="set",
+            style="set",
+            markers=True,
+            palette=PALETTE,
+            ax=axis,
+        )
+        unit = "cross-entropy per sample (nats)" if quantity == "loss" else "share of right answers"
+        axis.set(title=f"{title}: {quantity}", xlabel="epoch", ylabel=f"{quantity}, {unit}")
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+    first, last = history.iloc[0], history.iloc[-1]
+    figure.set_label(
+        f"Two line charts over {len(history)} epochs. {title}. Loss on the training set goes from "
+        f"{first.train_loss:.2f} to {last.train_loss:.2f}, on the validation set from "
+        f"{first.val_loss:.2f} to {last.val_loss:.2f}; validation accuracy goes from "
+        f"{first.val_accuracy:.2f} to {last.val_accuracy:.2f}."
+    )
+    return figure
+
+
+def confusion_matrix(
+    matrix: np.ndarray, classes: Sequence[str], title: str = "Confusion matrix"
+) -> Figure:
+    """Draw a confusion matrix as a heat map; rows are the truth, columns the predictions.
+
+    Args:
+        matrix: Counts of shape (classes, classes), `matrix[true, predicted]`, as
+            `sklearn.metrics.confusion_matrix` gives them.
+        classes: The names in the order of the indices.
+        title: Of the figure.
+
+    Returns:
+        The figure.
+    """
+    matrix = np.asarray(matrix)
+    side = 1.8 + 0.55 * len(classes)
+    figure, axis = plt.subplots(figsize=(side + 0.8, side), layout="constrained")
+    sns.heatmap(
+        matrix,
+        annot=True,
+        fmt="d",
+        cmap="Blues",
+        square=True,
+        xticklabels=classes,
+        yticklabels=classes,
+        cbar_kws={"label": "number of images", "shrink": 0.8},
+        ax=axis,
+    )
+    axis.set(title=title, xlabel="predicted class", ylabel="true class")
+    off_diagonal = matrix - np.diag(np.diag(matrix))
+    true, predicted = np.unravel_index(off_diagonal.argmax(), matrix.shape)
+    figure.set_label(
+        f"Heat map. {title}: {np.trace(matrix)} of {matrix.sum()} images are on the diagonal. The "
+        f"most frequent mistake is {classes[true]} taken for {classes[predicted]} "
+        f"({off_diagonal.max()} times)."
+    )
+    return figure
+
+
+def health_grid(findings: pd.DataFrame, root: str | Path, most: int = 12) -> Figure:
+    """Draw the files that a health check complains about.
+
+    Args:
+        findings: What `integrity.check_folder` returned.
+        root: The folder that was checked.
+        most: How many pictures to draw at most.
+
+    Returns:
+        The figure; files that cannot be drawn are shown as a grey cross.
+    """
+    files = [row for row in findings.itertuples() if (Path(root) / row.file).is_file()][:most]
+    columns = min(6, max(1, len(files)))
+    rows = max(1, math.ceil(len(files) / columns))
+    figure, axes = plt.subplots(
+        rows,
+        columns,
+        figsize=(columns * 1.9, rows * 2.2 + 0.4),
+        squeeze=False,
+        layout="constrained",
+    )
+    for axis in axes.flat:
+        axis.set_axis_off()
+    for axis, row in zip(axes.flat, files, strict=False):
+        try:
+            _draw(axis, load_image(Path(root) / row.file))
+        except DataError:
+            axis.plot([0, 1, None, 0, 1], [0, 1, None, 1, 0], color="gray")
+        axis.set_title(f"{row.problem}\n{Path(row.file).name}", fontsize=8)
+    figure.suptitle(f"{len(findings)} findings in {Path(root).name}", fontsize=11)
+    summary = findings.problem.value_counts(sort=False)
+    listed = ", ".join(f"{count} x {problem}" for problem, count in summary.items() if count)
+    figure.set_label(f"Pictures of {len(files)} files with findings: {listed or 'nothing found'}.")
+    return figure

@@ -1,0 +1,467 @@
+"""Train a network: the loop of notebook 02, with a history, callbacks and checkpoints."""
+
+import math
+import os
+import random
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+from torch.utils.data import DataLoader
+
+from course_utils.progress import Progress
+
+COLUMNS = (
+    "epoch",
+    "train_loss",
+    "train_accuracy",
+    "val_loss",
+    "val_accuracy",
+    "learning_rate",
+    "seconds",
+)
+
+
+class TrainingError(RuntimeError):
+    """Training cannot go on; the message says why and what to try.
+
+    Attributes:
+        history: The epochs that were complete, where `fit` raised the error.
+    """
+
+    history: "History | None" = None
+
+
+def seed_everything(seed: int) -> None:
+    """Seed Python, NumPy and torch, and make cuDNN choose the same algorithms every time.
+
+    Args:
+        seed: Any whole number from 0 to 2**32 - 1.
+    """
+    random.seed(seed)
+    np.random.seed(seed)  # noqa: NPY002  libraries draw from the global generator
+    torch.manual_seed(seed)
+    torch.backends.cudnn.benchmark = False
+    torch.backends.cudnn.deterministic = True
+
+
+def best_device() -> torch.device:
+    """Choose the fastest device of this machine: CUDA, then Apple's MPS, then the CPU."""
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    if torch.backends.mps.is_available():
+        return torch.device("mps")
+    return torch.device("cpu")
+
+
+@dataclass
+class History:
+    """What happened in each epoch.
+
+    Attributes:
+        rows: One dictionary an epoch, with the keys of `COLUMNS`.
+    """
+
+    rows: list[dict[str, float]] = field(default_factory=list)
+
+    @property
+    def frame(self) -> pd.DataFrame:
+        """The history as a data frame, one row an epoch; losses and accuracies are per sample."""
+        frame = pd.DataFrame(self.rows, columns=list(COLUMNS))
+        return frame.astype({"epoch": int})
+
+    def __len__(self) -> int:
+        """Count the epochs."""
+        return len(self.rows)
+
+    def __getitem__(self, column: str) -> list[float]:
+        """Give one column as a list, for example `history["val_loss"]`."""
+        return [row[column] for row in self.rows]
+
+
+@dataclass
+class Run:
+    """A training run as callbacks see it, and as a checkpoint keeps it.
+
+    Attributes:
+        model: The network.
+        optimizer: Changes its weights.
+        scheduler: Changes the learning rate, or None.
+        train_loader: Batches for training.
+        epochs: The epoch at which the run ends.
+        callbacks: Called after every epoch.
+        history: The epochs so far.
+        stop: A callback sets this to end the run after the current epoch.
+    """
+
+    model: nn.Module
+    optimizer: Optimizer
+    scheduler: LRScheduler | None
+    train_loader: DataLoader
+    epochs: int
+    callbacks: Sequence["Callback"] = ()
+    history: History = field(default_factory=History)
+    stop: bool = False
+
+
+class Callback:
+    """Something that is done during training; override what you need.
+
+    A callback that remembers something from epoch to epoch also overrides `state_dict` and
+    `load_state_dict`, so that a resumed run goes on as if nothing had happened.
+    """
+
+    def on_train_begin(self, run: Run) -> None:
+        """Called once before the first batch."""
+
+    def on_batch_end(self, run: Run, loss: float) -> None:
+        """Called after each training batch, with its mean loss; gradients are still there."""
+
+    def on_epoch_end(self, run: Run) -> None:
+        """Called after each epoch; `run.history.rows[-1]` is the new row."""
+
+    def on_train_end(self, run: Run) -> None:
+        """Called once after the last epoch, also when the user interrupted the run."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Give what a checkpoint must keep: numbers, strings, tensors, and lists of them."""
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take back what `state_dict` gave."""
+
+
+def count_correct(logits: Tensor, targets: Tensor) -> int:
+    """Count right predictions.
+
+    Args:
+        logits: Shape (batch, classes), or (batch, 1) for a yes-or-no question.
+        targets: Class indices of shape (batch,); 0 or 1 for a yes-or-no question.
+
+    Returns:
+        How many of the largest logits (or signs) agree with the targets.
+    """
+    predictions = logits.argmax(dim=1) if logits.shape[1] > 1 else (logits[:, 0] > 0).long()
+    return int((predictions == targets).sum())
+
+
+def binary_loss(logits: Tensor, targets: Tensor) -> Tensor:
+    """Compute the mean cross-entropy of a yes-or-no question.
+
+    Args:
+        logits: Shape (batch, 1); positive means yes.
+        targets: 0 or 1, int64 of shape (batch,), as loaders give them.
+
+    Returns:
+        A scalar.
+    """
+    return nn.functional.binary_cross_entropy_with_logits(logits[:, 0], targets.to(logits.dtype))
+
+
+def default_loss(logits: Tensor, targets: Tensor) -> Tensor:
+    """Compute the mean cross-entropy, of two outcomes where there is only one logit."""
+    if logits.shape[1] == 1:
+        return binary_loss(logits, targets)
+    return nn.functional.cross_entropy(logits, targets)
+
+
+@torch.no_grad()
+def evaluate(
+    model: nn.Module,
+    loader: DataLoader,
+    loss_fn: nn.Module | None = None,
+    device: torch.device | None = None,
+) -> tuple[float, float]:
+    """Measure a network on all batches of a loader, without changing it.
+
+    Args:
+        model: The network; its mode (train or eval) is restored afterwards.
+        loader: Batches (images, targets).
+        loss_fn: Takes logits and targets and gives the mean loss of the batch; cross-entropy when
+            left out.
+        device: Where to compute; where the model is when left out.
+
+    Returns:
+        Loss and accuracy, both averaged over samples: a smaller last batch counts for less.
+    """
+    loss_fn = loss_fn or default_loss
+    device = device or next(model.parameters()).device
+    was_training = model.training
+    model.eval()
+    loss_sum, correct, count = 0.0, 0, 0
+    for images, targets in loader:
+        images, targets = images.to(device), targets.to(device)
+        logits = model(images)
+        loss_sum += loss_fn(logits, targets).item() * len(targets)
+        correct += count_correct(logits, targets)
+        count += len(targets)
+    model.train(was_training)
+    return loss_sum / count, correct / count
+
+
+def _train_one_epoch(run: Run, loss_fn: nn.Module, device: torch.device, per_batch: bool) -> tuple:
+    """Train on all batches once; give loss and accuracy averaged over samples."""
+    run.model.train()
+    loss_sum, correct, count = 0.0, 0, 0
+    label = f"epoch {len(run.history) + 1}/{run.epochs}"
+    for number, (images, targets) in enumerate(Progress(run.train_loader, label), start=1):
+        images, targets = images.to(device), targets.to(device)
+        logits = run.model(images)
+        loss = loss_fn(logits, targets)
+        value = loss.item()
+        if not math.isfinite(value):
+            raise TrainingError(
+                f"The loss became {value} in epoch {len(run.history) + 1}, batch {number}, at a "
+                f"learning rate of {run.optimizer.param_groups[0]['lr']:g}. Try a tenth of that "
+                f"rate; if it happens again, look for images that are not finite numbers."
+            )
+        run.optimizer.zero_grad()
+        loss.backward()
+        run.optimizer.step()
+        if per_batch:
+            run.scheduler.step()
+        loss_sum += value * len(targets)
+        correct += count_correct(logits, targets)
+        count += len(targets)
+        for callback in run.callbacks:
+            callback.on_batch_end(run, value)
+    if count == 0:
+        raise TrainingError("The training loader has no batch: is the data set empty?")
+    return loss_sum / count, correct / count
+
+
+def fit(
+    model: nn.Module,
+    train_loader: DataLoader,
+    val_loader: DataLoader,
+    optimizer: Optimizer,
+    epochs: int,
+    *,
+    loss_fn: nn.Module | None = None,
+    scheduler: LRScheduler | None = None,
+    schedule_every: str = "epoch",
+    callbacks: Sequence[Callback] = (),
+    device: torch.device | None = None,
+    checkpoint: str | Path | None = None,
+    resume: bool = False,
+) -> History:
+    """Train a network and measure it on the validation set after every epoch.
+
+    A run can be interrupted with the stop button or Ctrl-C: the epochs that are complete stay in
+    the history, and the network keeps its weights.
+
+    Args:
+        model: The network, on `device` already if its optimizer was made there.
+        train_loader: Batches (images, targets) for training.
+        val_loader: Batches for measuring.
+        optimizer: Holds the parameters of `model`.
+        epochs: How many epochs the whole run has, those before a resumption included.
+        loss_fn: Takes logits and targets and gives the mean loss of the batch; cross-entropy when
+            left out.
+        scheduler: Changes the learning rate.
+        schedule_every: "epoch" or "batch": when the scheduler takes its step.
+        callbacks: See `Callback`.
+        device: Where to train; where the model is when left out.
+        checkpoint: A file to write after every epoch, with all that is needed to go on.
+        resume: Go on from `checkpoint` if that file exists. The result is the same, bit for bit,
+            as that of a run which was never interrupted.
+
+    Returns:
+        One row an epoch; `history.frame` is a data frame.
+
+    Raises:
+        TrainingError: The loss is no longer a finite number, or there is nothing to train on.
+        ValueError: `schedule_every` is neither "epoch" nor "batch".
+
+    Example:
+        >>> optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
+        >>> history = fit(model, train_loader, val_loader, optimizer, epochs=5)
+        >>> history.frame.val_accuracy.max()
+    """
+    if schedule_every not in ("epoch", "batch"):
+        raise ValueError(f"schedule_every must be 'epoch' or 'batch', not {schedule_every!r}.")
+    device = device or next(model.parameters()).device
+    model.to(device)
+    loss_fn = loss_fn or default_loss
+    run = Run(model, optimizer, scheduler, train_loader, epochs, callbacks)
+    if resume and checkpoint is not None and Path(checkpoint).exists():
+        load_checkpoint(run, checkpoint)
+    for callback in callbacks:
+        callback.on_train_begin(run)
+    try:
+        while len(run.history) < epochs and not run.stop:
+            start = time.perf_counter()
+            learning_rate = optimizer.param_groups[0]["lr"]
+            per_batch = scheduler is not None and schedule_every == "batch"
+            train = _train_one_epoch(run, loss_fn, device, per_batch)
+            val = evaluate(model, val_loader, loss_fn, device)
+            if scheduler is not None and not per_batch:
+                scheduler.step()
+            seconds = time.perf_counter() - start
+            row = (len(run.history) + 1, *train, *val, learning_rate, seconds)
+            run.history.rows.append(dict(zip(COLUMNS, row, strict=True)))
+            for callback in callbacks:
+                callback.on_epoch_end(run)
+            if checkpoint is not None:
+                save_checkpoint(run, checkpoint)
+    except KeyboardInterrupt:
+        print(f"Stopped by you after {len(run.history)} complete epochs.")
+    except TrainingError as error:
+        error.history = run.history
+        raise
+    finally:
+        for callback in callbacks:
+            callback.on_train_end(run)
+    return run.history
+
+
+def save_checkpoint(run: Run, path: str | Path) -> None:
+    """Write all that a run needs to go on, in one step: the file is whole or not there.
+
+    Args:
+        run: The training run.
+        path: The file to write.
+
+    Raises:
+        TrainingError: It cannot be written; the last good file stays.
+    """
+    state = {
+        "model": run.model.state_dict(),
+        "optimizer": run.optimizer.state_dict(),
+        "scheduler": run.scheduler.state_dict() if run.scheduler else None,
+        "callbacks": [callback.state_dict() for callback in run.callbacks],
+        "history": run.history.rows,
+        "stop": run.stop,
+        "random": _random_state(run.train_loader),
+    }
+    save_atomically(state, path)
+
+
+def save_atomically(state: dict[str, Any], path: str | Path) -> None:
+    """Write a state dict so that a crash in the middle leaves the file that was there before.
+
+    Args:
+        state: Anything that `torch.load(…, weights_only=True)` can read back.
+        path: The file to write; its folder is made.
+
+    Raises:
+        TrainingError: It cannot be written.
+    """
+    path = Path(path)
+    scratch = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, scratch = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
+        with os.fdopen(handle, "wb") as file:
+            torch.save(state, file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(scratch, path)
+    except (OSError, RuntimeError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise TrainingError(f"{path.name} could not be written: {reason}.") from error
+    finally:
+        if scratch is not None and os.path.exists(scratch):
+            os.remove(scratch)
+
+
+def load_weights(model: nn.Module, path: str | Path) -> None:
+    """Load the weights of a file that `fit` or `save_atomically` wrote.
+
+    The file is read with `weights_only=True`: unlike an ordinary pickle it cannot run code, so it
+    may come from anyone.
+
+    Args:
+        model: Gets the weights; every name and shape must fit.
+        path: A checkpoint of `fit`, or a plain state dict.
+
+    Raises:
+        TrainingError: The file is missing, damaged, or of another network.
+    """
+    state = _read(path)
+    try:
+        model.load_state_dict(state.get("model", state))
+    except RuntimeError as error:
+        raise TrainingError(f"{Path(path).name} does not fit this network: {error}") from error
+
+
+def load_checkpoint(run: Run, path: str | Path) -> None:
+    """Bring a run into the state in which a checkpoint was written.
+
+    Args:
+        run: A run with the same network, optimizer, scheduler and callbacks; changed in place.
+        path: A file that `fit` wrote.
+
+    Raises:
+        TrainingError: The file is missing, damaged, or of another run.
+    """
+    state = _read(path)
+    try:
+        run.model.load_state_dict(state["model"])
+        run.optimizer.load_state_dict(state["optimizer"])
+        if run.scheduler is not None:
+            run.scheduler.load_state_dict(state["scheduler"])
+        for callback, kept in zip(run.callbacks, state["callbacks"], strict=True):
+            callback.load_state_dict(kept)
+    except (KeyError, RuntimeError, ValueError, TypeError) as error:
+        raise TrainingError(f"{Path(path).name} does not fit this run: {error}") from error
+    run.history.rows[:] = state["history"]
+    run.stop = state["stop"]
+    _set_random_state(state["random"], run.train_loader)
+
+
+def _read(path: str | Path) -> dict[str, Any]:
+    """Read a file of torch.save without running code from it."""
+    path = Path(path)
+    if not path.is_file():
+        raise TrainingError(f"There is no file {path}.")
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises many kinds for damaged and for hostile files
+        raise TrainingError(
+            f"{path.name} is damaged or holds more than weights, and was not loaded."
+        ) from error
+
+
+def _random_state(loader: DataLoader) -> dict[str, Any]:
+    """Collect the state of every random generator that training draws from."""
+    version, internal, gauss = random.getstate()
+    numpy_state = np.random.get_state()  # noqa: NPY002
+    return {
+        "python": [version, list(internal), gauss],
+        "numpy": [numpy_state[0], torch.from_numpy(numpy_state[1].copy()), *numpy_state[2:]],
+        "torch": torch.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+        "mps": torch.mps.get_rng_state() if torch.backends.mps.is_available() else None,
+        "loader": [generator.get_state() for generator in _generators(loader)],
+    }
+
+
+def _set_random_state(state: dict[str, Any], loader: DataLoader) -> None:
+    version, internal, gauss = state["python"]
+    random.setstate((version, tuple(internal), gauss))
+    name, keys, *rest = state["numpy"]
+    np.random.set_state((name, keys.numpy(), *rest))  # noqa: NPY002
+    torch.set_rng_state(state["torch"])
+    if state["cuda"] and torch.cuda.is_available():
+        torch.cuda.set_rng_state_all(state["cuda"])
+    if state["mps"] is not None and torch.backends.mps.is_available():
+        torch.mps.set_rng_state(state["mps"])
+    for generator, kept in zip(_generators(loader), state["loader"], strict=True):
+        generator.set_state(kept)
+
+
+def _generators(loader: DataLoader) -> list[torch.Generator]:
+    """Find the generators that decide the order of a loader; each once."""
+    found = [loader.generator, getattr(loader.sampler, "generator", None)]
+    unique = {id(generator): generator for generator in found if generator is not None}
+    return list(unique.values())

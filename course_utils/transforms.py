@@ -1,0 +1,80 @@
+"""What happens to an image before the model sees it, and how to undo it for display."""
+
+import torch
+from torch import Tensor, nn
+from torchvision.transforms import v2
+from torchvision.transforms.v2 import functional as F
+
+
+class PadToSquare(nn.Module):
+    """Pad the shorter side of an image, so that resizing keeps its proportions.
+
+    Args:
+        fill: The colour of the padding, 0 (black) to 255 (white).
+    """
+
+    def __init__(self, fill: int = 255) -> None:
+        """Remember the colour."""
+        super().__init__()
+        self.fill = fill
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Pad an image (PIL, or a tensor of shape (channels, height, width))."""
+        height, width = F.get_size(image)
+        side = max(height, width)
+        left, top = (side - width) // 2, (side - height) // 2
+        return F.pad(image, [left, top, side - width - left, side - height - top], fill=self.fill)
+
+
+def resize(size: int, how: str = "pad") -> v2.Transform:
+    """Bring images of any shape to size x size pixels.
+
+    Args:
+        size: The side of the result in pixels.
+        how: "pad" keeps everything and its proportions, "crop" keeps proportions and cuts off what
+            is outside of the central square, "squash" keeps everything and distorts.
+
+    Returns:
+        A transform of PIL images or tensors.
+
+    Raises:
+        ValueError: `how` is none of the three.
+    """
+    if how == "pad":
+        return v2.Compose([PadToSquare(), v2.Resize((size, size), antialias=True)])
+    if how == "crop":
+        return v2.Compose([v2.Resize(size, antialias=True), v2.CenterCrop(size)])
+    if how == "squash":
+        return v2.Compose([v2.Resize((size, size), antialias=True)])
+    raise ValueError(f"how must be 'pad', 'crop' or 'squash', not {how!r}.")
+
+
+def to_float(mean: Tensor, std: Tensor) -> v2.Transform:
+    """Scale uint8 images to 0..1 in float32, then normalise them.
+
+    Args:
+        mean: Of each channel, on the scale 0..1.
+        std: Of each channel, on the scale 0..1.
+
+    Returns:
+        A transform of one image or a whole batch.
+    """
+    return v2.Compose(
+        [v2.ToDtype(torch.float32, scale=True), v2.Normalize(mean.tolist(), std.tolist())]
+    )
+
+
+def denormalize(images: Tensor, mean: Tensor, std: Tensor) -> Tensor:
+    """Undo `v2.Normalize` for display.
+
+    Args:
+        images: Normalised images, shape (…, channels, height, width).
+        mean: The mean that was subtracted, shape (channels,).
+        std: The standard deviation that was divided by, shape (channels,).
+
+    Returns:
+        Images between 0 and 1. Values that rounding pushed outside are clipped.
+    """
+    mean = mean.to(images).view(-1, 1, 1)
+    std = std.to(images).view(-1, 1, 1)
+    return (images * std + mean).clamp(0, 1)
