@@ -1,0 +1,40 @@
+# Thin lines over plain Python commands; the README has those for people without make.
+#   make course ARGS="--only 02 --tiny"    make test ARGS="-k run"    make course PYTHON=python3.12
+
+PYTHON ?= python3
+VENV := .venv
+RUN := $(VENV)/bin/python
+READY := $(VENV)/.ready
+
+.PHONY: help course test lab notebooks lint clean
+
+help: ## show this list
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1|\2/p' Makefile | awk -F'|' '{ printf "%-16s %s\n", $$1, $$2 }'
+
+course: $(READY) ## run every notebook, leave HTML in build/html (ARGS: see python -m course_utils run --help)
+	$(RUN) -m course_utils run $(ARGS)
+
+test: $(READY) ## run all tests, two at a time (ARGS go to pytest)
+	$(RUN) -m pytest -n 2 --maxschedchunk 1 $(ARGS)
+
+lab: $(READY) ## open the notebooks in JupyterLab
+	$(RUN) -m jupyter lab notebooks
+
+notebooks: $(READY) ## execute the notebooks in place, for committing (ARGS: names of notebooks)
+	$(RUN) tools/execute_notebooks.py $(ARGS)
+
+lint: $(READY) ## check the style of code and notebooks
+	$(RUN) -m ruff check .
+	$(RUN) -m ruff format --check .
+	$(RUN) tests/notebook_lint.py
+
+clean: ## remove what notebooks, tests and commands wrote (the environment stays)
+	rm -rf build dist .pytest_cache .ruff_cache
+
+# Installs again only when the requirements changed.
+$(READY): requirements.txt pyproject.toml | $(RUN)
+	$(RUN) -m pip install -r requirements.txt
+	@touch $@
+
+$(RUN):
+	$(PYTHON) -m venv $(VENV)

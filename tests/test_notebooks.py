@@ -1,0 +1,64 @@
+"""Every notebook runs with tiny parameters, and a second run gives the same outputs."""
+
+import os
+import re
+import subprocess
+import sys
+
+import nbformat
+import pytest
+from notebook_lint import NOTEBOOKS, code_cells, rule_compared
+
+from course_utils.run import THREAD_VARIABLES, Options, run_notebook
+
+PATHS = sorted(NOTEBOOKS.glob("*.ipynb"))
+
+
+def nbval(path):
+    """Run a notebook again with `pytest --nbval`; give the finished process."""
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST_")}
+    options = ["--nbval", "--nbval-current-env", "-q", "-p", "no:cacheprovider", "--color=no"]
+    return subprocess.run(
+        [sys.executable, "-m", "pytest", *options, "--rootdir", str(path.parent), str(path)],
+        cwd=path.parent,
+        env=environment,
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+    )
+
+
+@pytest.fixture
+def elsewhere(tmp_path, monkeypatch):
+    """A working directory and an output folder that have nothing to do with the repository."""
+    for name in THREAD_VARIABLES:
+        monkeypatch.setenv(name, "1")  # two notebooks run at a time
+    monkeypatch.setenv("PYTHONUTF8", "1")
+    monkeypatch.setenv("COURSE_OUTPUT", str(tmp_path / "what it writes"))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("path", PATHS, ids=[path.stem for path in PATHS])
+def test_runs_twice_with_the_same_outputs(path, elsewhere):
+    result = run_notebook(path, Options(output=elsewhere, tiny=True))
+    assert result.ok, result.error
+    assert result.headline
+
+    executed = elsewhere / "executed" / path.name
+    nb = nbformat.read(executed, as_version=4)
+    assert not list(rule_compared(nb, path.stem))
+    again = nbval(executed)
+    assert again.returncode == 0, again.stdout[-6000:]
+    assert f"{len(code_cells(nb))} passed" in again.stdout  # not one cell was left out
+
+
+def test_a_changed_output_is_found(course, elsewhere):
+    path = course()
+    assert run_notebook(path, Options(output=elsewhere)).ok
+    executed = elsewhere / "executed" / path.name
+    executed.write_text(executed.read_text("utf-8").replace("epochs 3", "epochs 4"), "utf-8")
+    again = nbval(executed)
+    assert again.returncode == 1
+    assert re.search(r"1 failed, \d+ passed", again.stdout), again.stdout[-3000:]
