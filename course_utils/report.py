@@ -33,7 +33,7 @@ STYLE = """
   --quiet: #9aa4af; --line: #3a4048; --tint: #1f2227; --link: #8ab4f8; --bad: #f2b8b5; } }
 body { margin: 0; color: var(--ink); background: var(--paper);
   font: 17px/1.6 system-ui, -apple-system, "Segoe UI", Roboto, sans-serif; }
-main { max-width: 50rem; margin: 0 auto; padding: 1.5rem 1rem 4rem; }
+main { max-width: 54rem; margin: 0 auto; padding: 1.5rem 1rem 4rem; }
 a { color: var(--link); }
 h1, h2, h3 { line-height: 1.25; margin: 2em 0 .6em; }
 h1 { margin-top: .6em; }
@@ -81,9 +81,8 @@ def write_html(nb: NotebookNode, target: Path) -> None:
     # The page's own tint lies behind the code, not the one of Pygments.
     style = f"{colours}\n{STYLE}\n.highlight {{ background: var(--tint); }}"
     back = '<p class="quiet"><a href="index.html">All notebooks</a></p>\n'
-    _write_page(
-        target, title(nb) or target.stem, back + _error_note(nb) + without_requests(body), style
-    )
+    body = back + _error_note(nb) + _link_pages(without_requests(body))
+    _write_page(target, title(nb) or target.stem, body, style)
 
 
 def write_index(executed: Path, target: Path) -> None:
@@ -108,6 +107,11 @@ def without_requests(body: str) -> str:
         return alt.group(1) if alt else ""
 
     return re.sub(r'<img\b[^>]*\bsrc="(?:https?:)?//[^>]*>', text, body)
+
+
+def _link_pages(body: str) -> str:
+    """Let links to other notebooks lead to their pages."""
+    return re.sub(r'(\bhref="\d\d_\w+)\.ipynb\b', r"\1.html", body)
 
 
 def _write_page(target: Path, title: str, body: str, style: str) -> None:

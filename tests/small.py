@@ -27,7 +27,7 @@ def small_notebook(*more, number="91"):
         *more,
         code('print("working ...")\nprint(f"accuracy {epochs / 4:.3f}")', "headline"),
         new_markdown_cell("## 3. Exercises\n\n1. Do it again."),
-        new_markdown_cell("## 4. Recap\n\nIt works."),
+        new_markdown_cell("## 4. Recap\n\nIt works. Next: [another](92_broken.ipynb)."),
     ]  # fmt: skip
     nb = new_notebook(cells=cells)
     nb.metadata["kernelspec"] = {

@@ -70,6 +70,7 @@ def test_the_html_is_complete_and_fetches_nothing(ran):
         assert f'<a href="{name}.html">{name[:2]}. A small notebook</a>' in index
         page = (folder / f"{name}.html").read_text("utf-8")
         assert 'alt="An empty figure, which shows nothing at all"' in page
+        assert '<a href="92_broken.html">another</a>' in page
         assert "<script" not in page
         assert "<link" not in page
         sources = re.findall(r'\bsrc="([^"]*)"', page)

@@ -1,0 +1,73 @@
+"""What the README tells people to type exists."""
+
+import re
+import shlex
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from course_utils.__main__ import _parser
+from course_utils.data.catalog import table
+from course_utils.run import parameters, title
+
+ROOT = Path(__file__).resolve().parents[1]
+README = (ROOT / "README.md").read_text("utf-8")
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+
+
+def commands():
+    """Every command line in the README: those in blocks, and those in the text."""
+    blocks = re.findall(r"^```\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
+    lines = [line for block in blocks for line in block.splitlines()]
+    lines += re.findall(r"`((?:make|python|pytest) [^`]+)`", re.sub(r"```.*?```", "", README))
+    return sorted({line for line in lines if re.match(r"\S*(?:make|python|py|conda)\b", line)})
+
+
+def test_commands_are_found():
+    assert {"make course", "make test", "python -m course_utils list"} <= set(commands())
+    assert len(commands()) > 20
+
+
+@pytest.mark.parametrize("command", commands())
+def test_the_command_exists(command):
+    words = shlex.split(command, posix="\\" not in command)
+    if words[0] == "make":
+        targets = re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+        assert words[1] in targets
+        assert all(re.match(r"(ARGS|PYTHON)=", word) for word in words[2:])
+        passed_on = [word.removeprefix("ARGS=").split() for word in words if "ARGS=" in word]
+        words = ["course_utils", "run", *passed_on[0]] if passed_on else []
+    if "course_utils" in words:
+        check_our_command(words[words.index("course_utils") + 1 :])
+    scripts = [word for word in words if word.endswith((".py", ".txt", ".yml"))]
+    assert all((ROOT / script).is_file() for script in scripts)
+
+
+def check_our_command(words):
+    """The options exist, and so do the notebooks, parameters and sets they name."""
+    if words[-1] == "--help":
+        words = words[:-1]
+    options = vars(_parser().parse_args(words))
+    for wanted in options.get("only", []):
+        [path] = [path for path in NOTEBOOKS if path.stem.startswith(wanted)]
+        known = parameters(nbformat.read(path, as_version=4))
+        assert {name for name, _ in options["parameters"]} <= set(known)
+    if "name" in options:
+        assert options["name"] in [row["name"] for row in table()]
+
+
+def test_linked_files_exist():
+    links = re.findall(r"\]\(([^)]+)\)", README)
+    files = [link for link in links if not re.match(r"\w+://", link)]
+    assert len(files) > 4
+    assert [file for file in files if not (ROOT / file).exists()] == []
+
+
+def test_the_table_lists_exactly_the_notebooks_that_exist():
+    rows = re.findall(r"^\| \[(.+?)\]\(notebooks/(.+?)\) \| (\S+) \|$", README, re.MULTILINE)
+    found = []
+    for path in NOTEBOOKS:
+        nb = nbformat.read(path, as_version=4)
+        found.append((title(nb), path.name, str(nb.metadata.course.minutes)))
+    assert rows == found
