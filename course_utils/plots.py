@@ -21,6 +21,7 @@ from course_utils.data import DataError
 from course_utils.data.datasets import load_image
 
 PALETTE = "colorblind"
+PICTURE_DPI = 72  # figures full of pictures make notebooks large
 
 
 def show(figure: Figure, alt: str | None = None) -> None:
@@ -69,6 +70,7 @@ def image_grid(
         figsize=(columns * size, rows * height + 0.4),
         squeeze=False,
         layout="constrained",
+        dpi=PICTURE_DPI,
     )
     for axis in axes.flat:
         axis.set_axis_off()
@@ -126,7 +128,7 @@ def training_curves(history: pd.DataFrame, title: str = "Training") -> Figure:
     Returns:
         The figure.
     """
-    figure, axes = plt.subplots(1, 2, figsize=(9, 3.4), layout="constrained")
+    figure, axes = plt.subplots(1, 2, figsize=(9.5, 3.6), layout="constrained")
     for axis, quantity in zip(axes, ("loss", "accuracy"), strict=True):
         columns = {f"train_{quantity}": "train", f"val_{quantity}": "validation"}
         long = history.rename(columns=columns).melt("epoch", list(columns.values()), "set")
@@ -140,8 +142,9 @@ def training_curves(history: pd.DataFrame, title: str = "Training") -> Figure:
             palette=PALETTE,
             ax=axis,
         )
-        unit = "cross-entropy per sample (nats)" if quantity == "loss" else "share of right answers"
-        axis.set(title=f"{title}: {quantity}", xlabel="epoch", ylabel=f"{quantity}, {unit}")
+        axis.legend(title=None)
+        unit = "nats per image" if quantity == "loss" else "share of right answers"
+        axis.set(title=f"{title}: {quantity}", xlabel="epoch", ylabel=f"{quantity} ({unit})")
         axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     first, last = history.iloc[0], history.iloc[-1]
     figure.set_label(
@@ -184,10 +187,13 @@ def confusion_matrix(
     axis.set(title=title, xlabel="predicted class", ylabel="true class")
     off_diagonal = matrix - np.diag(np.diag(matrix))
     true, predicted = np.unravel_index(off_diagonal.argmax(), matrix.shape)
-    figure.set_label(
-        f"Heat map. {title}: {np.trace(matrix)} of {matrix.sum()} images are on the diagonal. The "
-        f"most frequent mistake is {classes[true]} taken for {classes[predicted]} "
+    worst = (
+        f"The most frequent mistake is {classes[true]} taken for {classes[predicted]} "
         f"({off_diagonal.max()} times)."
+    )
+    figure.set_label(
+        f"Heat map. {title}: {np.trace(matrix)} of {matrix.sum()} images are on the diagonal. "
+        + (worst if off_diagonal.any() else "There is no mistake.")
     )
     return figure
 
@@ -212,6 +218,7 @@ def health_grid(findings: pd.DataFrame, root: str | Path, most: int = 12) -> Fig
         figsize=(columns * 1.9, rows * 2.2 + 0.4),
         squeeze=False,
         layout="constrained",
+        dpi=PICTURE_DPI,
     )
     for axis in axes.flat:
         axis.set_axis_off()

@@ -19,17 +19,18 @@ class Progress(Iterable):
         ...     ...
     """
 
-    def __init__(self, items: Iterable, label: str, total: int | None = None) -> None:
+    def __init__(self, items: Iterable, label: str, rounds_left: int = 0) -> None:
         """Remember what to iterate over.
 
         Args:
             items: What to iterate over.
             label: What is being done.
-            total: How many items there are, where `len(items)` does not tell.
+            rounds_left: How many more times as much follows; the time left includes it.
         """
         self.items = items
         self.label = label
-        self.total = total if total is not None else _length(items)
+        self.rounds_left = rounds_left
+        self.total = len(items) if isinstance(items, Sized) else None
 
     def __iter__(self) -> Iterator:
         """Yield the items, redrawing the line twice a second at most."""
@@ -48,7 +49,7 @@ class Progress(Iterable):
     def _text(self, done: int, seconds: float) -> str:
         if not self.total:
             return f"{self.label}: {done}"
-        left = seconds / done * (self.total - done)
+        left = seconds / done * (self.total * (1 + self.rounds_left) - done)
         return f"{self.label}: {done}/{self.total}, {format_seconds(left)} left"
 
 
@@ -56,10 +57,6 @@ def format_seconds(seconds: float) -> str:
     """Write a duration the short way, for example "48 s" or "2 min 05 s"."""
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
-
-
-def _length(items: Iterable) -> int | None:
-    return len(items) if isinstance(items, Sized) else None
 
 
 class _NoLine:

@@ -192,6 +192,9 @@ def evaluate(
 
     Returns:
         Loss and accuracy, both averaged over samples: a smaller last batch counts for less.
+
+    Raises:
+        TrainingError: The loader has no batch.
     """
     loss_fn = loss_fn or default_loss
     device = device or next(model.parameters()).device
@@ -205,6 +208,8 @@ def evaluate(
         correct += count_correct(logits, targets)
         count += len(targets)
     model.train(was_training)
+    if count == 0:
+        raise TrainingError("There is no batch to measure on: is the data set empty?")
     return loss_sum / count, correct / count
 
 
@@ -212,17 +217,18 @@ def _train_one_epoch(run: Run, loss_fn: nn.Module, device: torch.device, per_bat
     """Train on all batches once; give loss and accuracy averaged over samples."""
     run.model.train()
     loss_sum, correct, count = 0.0, 0, 0
-    label = f"epoch {len(run.history) + 1}/{run.epochs}"
-    for number, (images, targets) in enumerate(Progress(run.train_loader, label), start=1):
+    epoch = len(run.history) + 1
+    batches = Progress(run.train_loader, f"epoch {epoch}/{run.epochs}", run.epochs - epoch)
+    for number, (images, targets) in enumerate(batches, start=1):
         images, targets = images.to(device), targets.to(device)
         logits = run.model(images)
         loss = loss_fn(logits, targets)
         value = loss.item()
         if not math.isfinite(value):
             raise TrainingError(
-                f"The loss became {value} in epoch {len(run.history) + 1}, batch {number}, at a "
-                f"learning rate of {run.optimizer.param_groups[0]['lr']:g}. Try a tenth of that "
-                f"rate; if it happens again, look for images that are not finite numbers."
+                f"The loss became {value} in epoch {epoch}, batch {number}, at a learning rate of "
+                f"{run.optimizer.param_groups[0]['lr']:g}. Try a tenth of that rate; if it happens "
+                f"again, look for images that are not finite numbers."
             )
         run.optimizer.zero_grad()
         loss.backward()
@@ -388,10 +394,9 @@ def load_weights(model: nn.Module, path: str | Path) -> None:
         TrainingError: The file is missing, damaged, or of another network.
     """
     state = _read(path)
-    try:
-        model.load_state_dict(state.get("model", state))
-    except RuntimeError as error:
-        raise TrainingError(f"{Path(path).name} does not fit this network: {error}") from error
+    weights = state.get("model", state)
+    _require_fit(model, weights, Path(path).name)
+    model.load_state_dict(weights)
 
 
 def load_checkpoint(run: Run, path: str | Path) -> None:
@@ -405,18 +410,43 @@ def load_checkpoint(run: Run, path: str | Path) -> None:
         TrainingError: The file is missing, damaged, or of another run.
     """
     state = _read(path)
+    name = Path(path).name
+    if "optimizer" not in state:
+        raise TrainingError(f"{name} holds weights only, and no run to go on with: load_weights.")
+    _require_fit(run.model, state["model"], name)
+    if len(state["callbacks"]) != len(run.callbacks):
+        raise TrainingError(f"{name} was written with {len(state['callbacks'])} callbacks.")
+    if (state["scheduler"] is None) != (run.scheduler is None):
+        raise TrainingError(f"Only one of {name} and this run has a scheduler.")
     try:
-        run.model.load_state_dict(state["model"])
+        # Checks that its groups fit before it changes anything, so it comes first.
         run.optimizer.load_state_dict(state["optimizer"])
-        if run.scheduler is not None:
-            run.scheduler.load_state_dict(state["scheduler"])
-        for callback, kept in zip(run.callbacks, state["callbacks"], strict=True):
-            callback.load_state_dict(kept)
-    except (KeyError, RuntimeError, ValueError, TypeError) as error:
-        raise TrainingError(f"{Path(path).name} does not fit this run: {error}") from error
+    except ValueError as error:
+        raise TrainingError(f"{name} was written with another optimizer: {error}.") from error
+    run.model.load_state_dict(state["model"])
+    if run.scheduler is not None:
+        run.scheduler.load_state_dict(state["scheduler"])
+    for callback, kept in zip(run.callbacks, state["callbacks"], strict=True):
+        callback.load_state_dict(kept)
     run.history.rows[:] = state["history"]
     run.stop = state["stop"]
     _set_random_state(state["random"], run.train_loader)
+
+
+def _require_fit(model: nn.Module, weights: dict[str, Any], name: str) -> None:
+    """Refuse weights that do not fit, before any of them is loaded.
+
+    `load_state_dict` complains too, but only after it has loaded those that fit.
+    """
+    own = {key: tuple(value.shape) for key, value in model.state_dict().items()}
+    given = {key: tuple(getattr(value, "shape", ())) for key, value in weights.items()}
+    if own == given:
+        return
+    odd = next(key for key in [*own, *given] if own.get(key) != given.get(key))
+    raise TrainingError(
+        f"{name} does not fit this network: {odd} is {given.get(odd, 'missing')} in the file and "
+        f"{own.get(odd, 'missing')} in the network."
+    )
 
 
 def _read(path: str | Path) -> dict[str, Any]:
@@ -425,11 +455,14 @@ def _read(path: str | Path) -> dict[str, Any]:
     if not path.is_file():
         raise TrainingError(f"There is no file {path}.")
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises many kinds for damaged and for hostile files
         raise TrainingError(
             f"{path.name} is damaged or holds more than weights, and was not loaded."
         ) from error
+    if not isinstance(state, dict):
+        raise TrainingError(f"{path.name} holds no weights by name, and was not loaded.")
+    return state
 
 
 def _random_state(loader: DataLoader) -> dict[str, Any]:
