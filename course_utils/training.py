@@ -3,7 +3,6 @@
 import math
 import os
 import random
-import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -363,11 +362,10 @@ def save_atomically(state: dict[str, Any], path: str | Path) -> None:
         TrainingError: It cannot be written.
     """
     path = Path(path)
-    scratch = None
+    scratch = path.with_name(f".{path.name}-{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, scratch = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
-        with os.fdopen(handle, "wb") as file:
+        with open(scratch, "wb") as file:
             torch.save(state, file)
             file.flush()
             os.fsync(file.fileno())
@@ -376,8 +374,7 @@ def save_atomically(state: dict[str, Any], path: str | Path) -> None:
         reason = getattr(error, "strerror", None) or error
         raise TrainingError(f"{path.name} could not be written: {reason}.") from error
     finally:
-        if scratch is not None and os.path.exists(scratch):
-            os.remove(scratch)
+        scratch.unlink(missing_ok=True)
 
 
 def load_weights(model: nn.Module, path: str | Path) -> None:

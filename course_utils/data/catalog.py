@@ -13,6 +13,7 @@ import pickle
 import shutil
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -80,6 +81,8 @@ def read_idx(path: Path) -> np.ndarray:
         content = gzip.decompress(path.read_bytes())
     except FileNotFoundError:
         raise DataError(f"There is no file {path.name} in {path.parent}.") from None
+    except (OSError, EOFError, zlib.error) as error:
+        raise DataError(f"{path.name} is damaged ({error}); download it again.") from error
     if content[:3] != b"\x00\x00\x08":
         raise DataError(f"{path.name} is not an IDX file of bytes; download it again.")
     dimensions = content[3]

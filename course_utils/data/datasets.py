@@ -261,10 +261,10 @@ def _is_readable(path: str) -> bool:
 
 
 class IndexFile(ImageList):
-    """Images listed in a text file with one line `path label` for each.
+    r"""Images listed in a text file with one line `path label` for each.
 
     The label is what follows the last space or tab, so paths may hold spaces. Relative paths start
-    at the folder of the index file, `/` and `\\` both separate folders, and empty lines and lines
+    at the folder of the index file, `/` and `\` both separate folders, and empty lines and lines
     that start with `#` are passed over. A comment `# classes: name, name, …` gives the class
     names; without it the labels that occur are the names.
     """

@@ -1,6 +1,7 @@
 """Download files safely: resumed when cut off, verified, and never half-made in place."""
 
 import hashlib
+import http.client
 import tarfile
 import urllib.error
 import urllib.request
@@ -8,6 +9,7 @@ import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from filelock import FileLock
 from tqdm import tqdm
 
 from course_utils.data import DataError
@@ -63,33 +65,48 @@ def fetch(source: Source, folder: Path) -> Path:
         DataError: The file cannot be had or is not what it should be.
     """
     path = folder / source.file_name
-    if path.is_file() and checksum(path, source.checksum) == source.checksum:
+    if _is_complete(path, source):
         return path
-    part = path.with_name(f"{path.name}.part")
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        _download(source.url, part)
+        # Two processes would append to the same part.
+        with FileLock(folder / f".{path.name}.lock"):
+            if not _is_complete(path, source):
+                _download_and_verify(source, path)
     except urllib.error.HTTPError as error:
-        if error.code != 416:  # 416: the part is already as long as the file
-            raise DataError(
-                f"{source.url} answers {error.code} ({error.reason}); try again later, or put the "
-                f"file into {folder} by hand."
-            ) from error
-    except OSError as error:
+        raise DataError(
+            f"{source.url} answers {error.code} ({error.reason}); try again later, or put the "
+            f"file into {folder} by hand."
+        ) from error
+    except (OSError, http.client.HTTPException) as error:
         reason = getattr(error, "reason", None) or error
         raise DataError(
             f"{source.file_name} could not be downloaded ({reason}). Check the network and run the "
             f"same command again: it goes on where it stopped. The sets fashion-mini and cutouts "
             f"need no network."
         ) from error
-    if checksum(part, source.checksum) != source.checksum:
-        part.unlink()
+    return path
+
+
+def _is_complete(path: Path, source: Source) -> bool:
+    return path.is_file() and checksum(path, source.checksum) == source.checksum
+
+
+def _download_and_verify(source: Source, path: Path) -> None:
+    """Download to a `.part` file, and give it its name when its checksum is right."""
+    part = path.with_name(f"{path.name}.part")
+    try:
+        _download(source.url, part)
+    except urllib.error.HTTPError as error:
+        if error.code != 416:  # 416: the part is already as long as the file
+            raise
+    if not _is_complete(part, source):
+        part.unlink(missing_ok=True)
         raise DataError(
             f"What {source.url} sent is not {source.file_name} as the course knows it (the "
             f"checksum differs); it was deleted. Try again, or get the file elsewhere."
         )
     part.replace(path)
-    return path
 
 
 def _download(url: str, part: Path) -> None:

@@ -69,7 +69,7 @@ def check_folder(root: str | Path, near_duplicates: bool = True) -> pd.DataFrame
         findings.append(("error", "no such folder", root.name, "check the spelling"))
         return _as_frame(findings)
     splits = _splits(root)
-    for split, folder in splits.items():
+    for folder in splits.values():
         findings += _check_layout(root, folder)
     findings += _check_classes(root, splits)
 
@@ -98,16 +98,22 @@ def _splits(root: Path) -> dict[str, Path]:
     usual = {name for names in SPLIT_NAMES.values() for name in names}
     found = {
         entry.name: entry
-        for entry in sorted(root.iterdir())
+        for entry in _entries(root)
         if entry.is_dir() and entry.name.lower() in usual
     }
     return found or {"": root}
 
 
 def _subfolders(folder: Path) -> list[Path]:
-    return sorted(
-        entry for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith(".")
-    )
+    return [entry for entry in _entries(folder) if entry.is_dir() and entry.name[0] != "."]
+
+
+def _entries(folder: Path) -> list[Path]:
+    """List a folder in alphabetical order; one that may not be read counts as empty."""
+    try:
+        return sorted(folder.iterdir())
+    except OSError:
+        return []
 
 
 def _check_layout(root: Path, folder: Path) -> Iterator[tuple[str, str, str, str]]:
@@ -117,7 +123,7 @@ def _check_layout(root: Path, folder: Path) -> Iterator[tuple[str, str, str, str
     if len(classes) < 2:
         names = ", ".join(path.name for path in classes) or "none"
         yield "error", "fewer than two classes", place, f"class folders: {names}"
-    loose = [entry.name for entry in sorted(folder.iterdir()) if is_image_name(entry.name)]
+    loose = [entry.name for entry in _entries(folder) if is_image_name(entry.name)]
     if loose:
         detail = f"{len(loose)} images, for example {loose[0]}"
         yield "error", "images outside of a class folder", place, detail
@@ -142,14 +148,15 @@ def _check_file(
 ) -> tuple[_Picture | None, list[tuple[str, str, str, str]]]:
     """Read one file completely; give what is needed of it later, and what is odd about it."""
     try:
+        content = path.read_bytes()
         image = load_image(path)
-        digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    except (DataError, OSError) as error:
-        reason = str(error).replace(str(path), "").strip(" :.") or "cannot be opened"
-        if path.stat().st_size == 0:
-            reason = "the file is empty"
+    except OSError as error:
+        return None, [("error", "unreadable", file, error.strerror or "cannot be opened")]
+    except DataError as error:
+        reason = str(error).replace(str(path), "").strip(" :.") if content else "the file is empty"
         return None, [("error", "unreadable", file, reason)]
     thumbnail = image.convert("L").resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BOX)
+    digest = hashlib.sha256(content).hexdigest()
     picture = _Picture(file, split, digest, np.asarray(thumbnail, dtype=np.float32))
     return picture, list(_check_header(path, file))
 

@@ -1,0 +1,33 @@
+"""Make the small folder of photographs that the tests use, from the set cutouts.
+
+    python tools/build_fixtures.py
+
+The first images of three classes become JPEG files on white, in a folder without splits, as a
+learner's own would be.
+"""
+
+import shutil
+import tempfile
+from pathlib import Path
+
+from course_utils.data.catalog import prepare
+from course_utils.data.datasets import image_files, load_image
+
+FOLDER = Path(__file__).resolve().parents[1] / "tests" / "fixtures" / "photos"
+CLASSES = ("birds", "fruit", "vehicles")
+IMAGES_OF_EACH_CLASS = 8
+
+
+def main() -> None:
+    """Write the folder anew."""
+    shutil.rmtree(FOLDER, ignore_errors=True)
+    with tempfile.TemporaryDirectory() as scratch:
+        source = prepare("cutouts", Path(scratch))
+        for name in CLASSES:
+            (FOLDER / name).mkdir(parents=True)
+            for path in image_files(source / "train" / name)[:IMAGES_OF_EACH_CLASS]:
+                load_image(path).save(FOLDER / name / f"{Path(path).stem}.jpg", quality=85)
+
+
+if __name__ == "__main__":
+    main()
