@@ -201,7 +201,8 @@ class ImageFolder(ImageList):
             for path in image_files(self.root / name)
         ]
         if not samples:
-            raise DataError(f"No images in {root}: its subfolders hold no file that is one.")
+            kinds = ", ".join(IMG_EXTENSIONS)
+            raise DataError(f"No images in {root}: its subfolders hold no file of these: {kinds}.")
         if skip_unreadable:
             samples = [sample for sample in samples if _is_readable(sample[0])]
         mode = mode or common_mode(path for path, _ in samples)
@@ -354,7 +355,9 @@ class InMemory(Dataset):
     """All images decoded once and kept as one uint8 tensor; the way to train on small images.
 
     `__getitems__` hands a whole batch to the loader at once, which saves most of the time that a
-    loader otherwise spends on calling `__getitem__` and stacking the results.
+    loader otherwise spends on calling `__getitem__` and stacking the results. Since the batch is
+    whole already, the loader must not stack it again: `make_loader` sees to that, a `DataLoader`
+    of one's own needs `collate_fn=InMemory.collate`.
 
     Attributes:
         images: uint8 tensor of shape (count, channels, height, width).
@@ -434,14 +437,14 @@ class InMemory(Dataset):
             images = self.batch_transform(images)
         return images, self.targets[indices]
 
+    @staticmethod
+    def collate(batch: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+        """Give a batch of `__getitems__` as it is."""
+        return batch
+
     def __repr__(self) -> str:
         """Name what a reader wants to know at a glance."""
         return f"InMemory: {tuple(self.images.shape)} uint8, {len(self.classes)} classes"
-
-
-def _as_it_is(batch: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
-    """Collate for `InMemory`, whose batches are whole already."""
-    return batch
 
 
 def _seed_worker(worker_id: int) -> None:
@@ -479,7 +482,7 @@ def make_loader(
         num_workers=num_workers,
         generator=torch.Generator().manual_seed(seed),
         worker_init_fn=_seed_worker if num_workers else None,
-        collate_fn=_as_it_is if isinstance(data_set, InMemory) else None,
+        collate_fn=InMemory.collate if isinstance(data_set, InMemory) else None,
         # Copies to a GPU are faster from pinned memory; without one, pinning only warns.
         pin_memory=torch.cuda.is_available(),
     )

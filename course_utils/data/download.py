@@ -159,4 +159,6 @@ def extract(archive: Path, folder: Path) -> None:
     except tarfile.FilterError as error:
         raise DataError(f"{archive.name} was refused: {error}.") from error
     except (zipfile.BadZipFile, tarfile.TarError, EOFError) as error:
-        raise DataError(f"{archive.name} is damaged ({error}); download it again.") from error
+        raise DataError(
+            f"{archive.name} is damaged, or no zip or tar file; download it again."
+        ) from error

@@ -51,8 +51,8 @@ def check_folder(root: str | Path, near_duplicates: bool = True) -> pd.DataFrame
 
     Found are: unreadable and truncated files, extensions that do not fit the contents, exact and
     near duplicates (an error where they stand in two splits or two classes), classes that are
-    missing in a split, fewer than two classes, empty folders, images outside of any class folder,
-    and unusual modes (palette, CMYK, 16-bit, EXIF rotation).
+    missing in a split, fewer than two classes, empty folders, images outside of any class folder or
+    of a kind that is not read, and unusual modes (palette, CMYK, 16-bit, EXIF rotation).
 
     Args:
         root: A folder with one subfolder a class, or with such folders in train/, val/, test/.
@@ -95,11 +95,11 @@ def _as_frame(findings: list[tuple[str, str, str, str]]) -> pd.DataFrame:
 
 def _splits(root: Path) -> dict[str, Path]:
     """Give the folders that hold class folders: train, val and test, or the root itself."""
-    usual = {name for names in SPLIT_NAMES.values() for name in names}
     found = {
         entry.name: entry
+        for names in SPLIT_NAMES.values()
         for entry in _entries(root)
-        if entry.is_dir() and entry.name.lower() in usual
+        if entry.is_dir() and entry.name.lower() in names
     }
     return found or {"": root}
 
@@ -128,9 +128,19 @@ def _check_layout(root: Path, folder: Path) -> Iterator[tuple[str, str, str, str
         detail = f"{len(loose)} images, for example {loose[0]}"
         yield "error", "images outside of a class folder", place, detail
     for path in classes:
+        where = path.relative_to(root).as_posix()
         if not image_files(path):
-            where = path.relative_to(root).as_posix()
             yield "error", "empty class folder", where, "no image in it"
+        for name in _ignored_images(path):
+            detail = f"{Path(name).suffix} files are not read; save it as .jpg or .png"
+            yield "warning", "ignored file", f"{where}/{name}", detail
+
+
+def _ignored_images(folder: Path) -> list[str]:
+    """List images of a kind that `ImageFolder`, like torchvision's, passes over in silence."""
+    kinds = Image.registered_extensions().keys() | {".heic", ".heif", ".jfif"}
+    names = [entry.name for entry in _entries(folder) if Path(entry.name).suffix.lower() in kinds]
+    return [name for name in names if not is_image_name(name) and not name.startswith(".")]
 
 
 def _check_classes(root: Path, splits: dict[str, Path]) -> Iterator[tuple[str, str, str, str]]:
@@ -155,7 +165,8 @@ def _check_file(
     except DataError as error:
         reason = str(error).replace(str(path), "").strip(" :.") if content else "the file is empty"
         return None, [("error", "unreadable", file, reason)]
-    thumbnail = image.convert("L").resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BOX)
+    # A filter wider than a pixel, so that a copy of another size has almost the same thumbnail.
+    thumbnail = image.convert("L").resize((THUMBNAIL, THUMBNAIL), Image.Resampling.LANCZOS)
     digest = hashlib.sha256(content).hexdigest()
     picture = _Picture(file, split, digest, np.asarray(thumbnail, dtype=np.float32))
     return picture, list(_check_header(path, file))
@@ -224,6 +235,8 @@ def look_alike(thumbnails: np.ndarray, most_different: float = 0.1) -> list[tupl
     lengths = np.linalg.norm(vectors, axis=1)
     # Images of a single colour look alike without being copies.
     textured = np.flatnonzero(lengths > 1e-6 * vectors.shape[1])
+    if not len(textured):
+        return []
     vectors = vectors[textured] / lengths[textured, None]
     pairs = []
     start = 0

@@ -1,0 +1,60 @@
+"""Divisions of a data set: stratified, complete, disjoint, and the same every time."""
+
+import pytest
+
+from course_utils.data import DataError
+from course_utils.data.splits import split_samplers, stratified_split
+
+TARGETS = [0] * 100 + [1] * 50 + [2] * 10
+FRACTIONS = {"train": 0.6, "val": 0.2, "test": 0.2}
+
+
+def mix(indices):
+    return [sum(TARGETS[index] == label for index in indices) for label in range(3)]
+
+
+def test_every_part_has_the_same_mix():
+    parts = stratified_split(TARGETS, FRACTIONS)
+    assert {name: mix(indices) for name, indices in parts.items()} == {
+        "train": [60, 30, 6],
+        "val": [20, 10, 2],
+        "test": [20, 10, 2],
+    }
+
+
+def test_every_image_is_in_exactly_one_part():
+    parts = stratified_split(TARGETS, FRACTIONS)
+    everything = [index for indices in parts.values() for index in indices]
+    assert sorted(everything) == list(range(160))
+    assert all(indices == sorted(indices) for indices in parts.values())
+
+
+def test_the_seed_decides():
+    assert stratified_split(TARGETS, FRACTIONS, 3) == stratified_split(TARGETS, FRACTIONS, 3)
+    assert stratified_split(TARGETS, FRACTIONS, 3) != stratified_split(TARGETS, FRACTIONS, 4)
+
+
+@pytest.mark.parametrize("count", [3, 4, 5, 7])
+def test_a_small_class_is_in_every_part(count):
+    parts = stratified_split([0] * count, {"train": 0.98, "val": 0.01, "test": 0.01})
+    sizes = [len(indices) for indices in parts.values()]
+    assert sizes == [count - 2, 1, 1]
+    reverse = stratified_split([0] * count, {"a": 0.01, "b": 0.01, "c": 0.98})
+    assert [len(indices) for indices in reverse.values()] == [1, 1, count - 2]
+
+
+def test_mistakes_get_a_sentence():
+    with pytest.raises(DataError, match=r"add up to 0\.9, not to 1"):
+        stratified_split(TARGETS, {"train": 0.7, "test": 0.2})
+    with pytest.raises(DataError, match="Class 1 has 1 images, too few for 2 parts"):
+        stratified_split([0, 0, 0, 1], {"train": 0.5, "test": 0.5})
+
+
+def test_samplers_divide_and_shuffle():
+    train, val = split_samplers(TARGETS, val_fraction=0.2)
+    first, second = list(train), list(train)
+    assert first != second
+    assert sorted(first) == sorted(second)
+    assert sorted([*first, *val]) == list(range(160))
+    assert mix(list(val)) == [20, 10, 2]
+    assert list(split_samplers(TARGETS)[0]) == first
