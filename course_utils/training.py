@@ -5,6 +5,7 @@ import os
 import random
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -374,7 +375,8 @@ def save_atomically(state: dict[str, Any], path: str | Path) -> None:
         reason = getattr(error, "strerror", None) or error
         raise TrainingError(f"{path.name} could not be written: {reason}.") from error
     finally:
-        scratch.unlink(missing_ok=True)
+        with suppress(OSError):  # it is there only when something failed
+            scratch.unlink()
 
 
 def load_weights(model: nn.Module, path: str | Path) -> None:

@@ -78,13 +78,13 @@ def test_unusual_modes(photos):
     shapes[2].convert("CMYK").save(photos / "vehicles" / "c-cmyk.jpg")
     deep = np.asarray(shapes[3]).astype(np.uint16) * 257
     Image.fromarray(deep).save(photos / "vehicles" / "d-deep.png")
-    shapes[4].save(photos / "vehicles" / "e-frames.tif", save_all=True, append_images=shapes[:1])
+    shapes[4].save(photos / "vehicles" / "e-frames.png", save_all=True, append_images=shapes[:1])
     assert set(found(photos)) == {
         ("note", "EXIF rotation", "vehicles/a-turned.jpg"),
         ("note", "unusual mode", "vehicles/b-palette.png"),
         ("note", "unusual mode", "vehicles/c-cmyk.jpg"),
         ("note", "unusual mode", "vehicles/d-deep.png"),
-        ("note", "several frames", "vehicles/e-frames.tif"),
+        ("note", "several frames", "vehicles/e-frames.png"),
     }
 
 
