@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import nbformat
 import pytest
@@ -11,6 +12,7 @@ from notebook_lint import NOTEBOOKS, code_cells, rule_compared
 
 from course_utils.run import THREAD_VARIABLES, Options, run_notebook
 
+PHOTOS = Path(__file__).parent / "fixtures" / "photos"
 PATHS = sorted(NOTEBOOKS.glob("*.ipynb"))
 
 
@@ -52,6 +54,25 @@ def test_runs_twice_with_the_same_outputs(path, elsewhere):
     again = nbval(executed)
     assert again.returncode == 0, again.stdout[-6000:]
     assert f"{len(code_cells(nb))} passed" in again.stdout  # not one cell was left out
+
+
+OWN_IMAGES = {
+    "01_data_exploration": {},
+    "02_cnn_from_scratch": {
+        "binary_data": str(PHOTOS),
+        "binary_classes": '["birds", "vehicles"]',
+        "image_size": "40",
+    },
+}
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", OWN_IMAGES)
+def test_runs_on_a_folder_of_ones_own(name, elsewhere):
+    parameters = {"data": str(PHOTOS)} | OWN_IMAGES[name]
+    options = Options(output=elsewhere, tiny=True, parameters=parameters)
+    result = run_notebook(NOTEBOOKS / f"{name}.ipynb", options)
+    assert result.ok, result.error
 
 
 def test_a_changed_output_is_found(course, elsewhere):
