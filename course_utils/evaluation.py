@@ -1,9 +1,13 @@
 """Judge a trained network: its predictions, and how sure one can be of the figures."""
 
+import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from scipy.stats import binomtest
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
+
+from course_utils.progress import Progress
 
 
 @torch.no_grad()
@@ -22,7 +26,7 @@ def predict(model: nn.Module, loader: DataLoader) -> tuple[Tensor, Tensor]:
     was_training = model.training
     model.eval()
     logits, targets = [], []
-    for images, labels in loader:
+    for images, labels in Progress(loader, "predicting"):
         logits.append(model(images.to(device)).cpu())
         targets.append(labels)
     model.train(was_training)
@@ -48,3 +52,25 @@ def accuracy_interval(correct: int, count: int, confidence: float = 0.95) -> tup
     """
     interval = binomtest(correct, count).proportion_ci(confidence, method="wilson")
     return interval.low, interval.high
+
+
+def confusion_matrix(
+    targets: ArrayLike | Tensor, predictions: ArrayLike | Tensor, num_classes: int
+) -> np.ndarray:
+    """Count how often each class was taken for each other; rows are true classes.
+
+    Args:
+        targets: Class indices of shape (count,).
+        predictions: Class indices of shape (count,).
+        num_classes: How many classes there are, those that do not occur included.
+
+    Returns:
+        int64 counts of shape (num_classes, num_classes): `matrix[true, predicted]`, the order of
+        `sklearn.metrics.confusion_matrix`.
+
+    Example:
+        >>> confusion_matrix([0, 0, 1], [0, 1, 1], num_classes=2).tolist()
+        [[1, 1], [0, 1]]
+    """
+    cells = np.asarray(targets) * num_classes + np.asarray(predictions)
+    return np.bincount(cells, minlength=num_classes**2).reshape(num_classes, num_classes)

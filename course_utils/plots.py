@@ -157,7 +157,10 @@ def training_curves(history: pd.DataFrame, title: str = "Training") -> Figure:
 
 
 def confusion_matrix(
-    matrix: np.ndarray, classes: Sequence[str], title: str = "Confusion matrix"
+    matrix: np.ndarray,
+    classes: Sequence[str],
+    title: str = "Confusion matrix",
+    normalize: bool = False,
 ) -> Figure:
     """Draw a confusion matrix as a heat map; rows are the truth, columns the predictions.
 
@@ -166,22 +169,27 @@ def confusion_matrix(
             `sklearn.metrics.confusion_matrix` gives them.
         classes: The names in the order of the indices.
         title: Of the figure.
+        normalize: Write and colour per cent of each row instead of counts.
 
     Returns:
         The figure.
     """
     matrix = np.asarray(matrix)
+    shown = 100 * matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1) if normalize else matrix
     side = 1.8 + 0.55 * len(classes)
     figure, axis = plt.subplots(figsize=(side + 0.8, side), layout="constrained")
     sns.heatmap(
-        matrix,
+        shown,
         annot=True,
-        fmt="d",
+        fmt=".0f" if normalize else "d",
         cmap="Blues",
         square=True,
         xticklabels=classes,
         yticklabels=classes,
-        cbar_kws={"label": "number of images", "shrink": 0.8},
+        cbar_kws={
+            "label": "% of the true class" if normalize else "number of images",
+            "shrink": 0.8,
+        },
         ax=axis,
     )
     axis.set(title=title, xlabel="predicted class", ylabel="true class")

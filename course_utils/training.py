@@ -1,10 +1,11 @@
 """Train a network: the loop of notebook 02, with a history, callbacks and checkpoints."""
 
+import copy
 import math
 import os
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -138,6 +139,66 @@ class Callback:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take back what `state_dict` gave."""
+
+
+class EarlyStopping(Callback):
+    """Stop when the validation set sees no progress any more, and go back to the best weights.
+
+    Attributes:
+        best: The best value so far.
+        best_epoch: Its epoch.
+    """
+
+    def __init__(
+        self, patience: int = 5, monitor: str = "val_loss", min_delta: float = 0.0
+    ) -> None:
+        """Say what progress is.
+
+        Args:
+            patience: How many epochs without progress to wait for.
+            monitor: A column of the history; an accuracy should grow, everything else shrink.
+            min_delta: Smaller steps are no progress.
+        """
+        if monitor not in COLUMNS:
+            raise ValueError(f"monitor must be one of {', '.join(COLUMNS)}, not {monitor!r}.")
+        self.patience = patience
+        self.monitor = monitor
+        self.min_delta = min_delta
+        self.best = math.inf
+        self.best_epoch = 0
+        self.weights: dict[str, Tensor] = {}
+
+    def on_train_begin(self, run: Run) -> None:
+        """Forget an earlier run, unless this one goes on with it."""
+        if not run.history:
+            self.best, self.best_epoch, self.weights = math.inf, 0, {}
+
+    def on_epoch_end(self, run: Run) -> None:
+        """Keep the weights if they are the best so far, and stop after too long a wait."""
+        row = run.history.rows[-1]
+        sign = -1 if self.monitor.endswith("accuracy") else 1
+        value = row[self.monitor]
+        if sign * value < sign * self.best - self.min_delta or not self.weights:
+            self.best, self.best_epoch = value, row["epoch"]
+            state = run.model.state_dict()
+            self.weights = {name: tensor.detach().cpu().clone() for name, tensor in state.items()}
+        elif row["epoch"] - self.best_epoch >= self.patience:
+            run.stop = True
+
+    def on_train_end(self, run: Run) -> None:
+        """Go back to the best weights."""
+        if self.weights:
+            run.model.load_state_dict(self.weights)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Give what a resumed run must know."""
+        return {"best": self.best, "best_epoch": self.best_epoch, "weights": self.weights}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take back what `state_dict` gave."""
+        self.best, self.best_epoch, self.weights = (
+            state[key] for key in ("best", "best_epoch", "weights")
+        )
 
 
 def count_correct(logits: Tensor, targets: Tensor) -> int:
@@ -330,6 +391,95 @@ def fit(
     return run.history
 
 
+def learning_rate_range_test(
+    model: nn.Module,
+    loader: DataLoader,
+    optimizer: Optimizer,
+    low: float = 1e-6,
+    high: float = 1.0,
+    steps: int = 100,
+    loss_fn: nn.Module | None = None,
+) -> pd.DataFrame:
+    """Train for a few steps with an ever larger learning rate, to see which rates work.
+
+    From L. N. Smith, Cyclical Learning Rates for Training Neural Networks (2015). Model, optimizer,
+    loader and random generators are as before afterwards.
+
+    Args:
+        model: The network, on its device.
+        loader: Batches for training; it is started again when it ends.
+        optimizer: Several parameter groups keep the ratio of their rates.
+        low: The first learning rate (of the first group).
+        high: The last one.
+        steps: How many batches; the test ends early when the loss explodes.
+        loss_fn: See `fit`.
+
+    Returns:
+        One row a step: learning_rate, loss, and smoothed (the loss averaged over the last steps).
+
+    Raises:
+        TrainingError: The loader has no batch.
+    """
+    loss_fn = loss_fn or default_loss
+    device = next(model.parameters()).device
+    state = copy.deepcopy((model.state_dict(), optimizer.state_dict()))
+    generators, was_training = _random_state(loader), model.training
+    shares = [group["lr"] / optimizer.param_groups[0]["lr"] for group in optimizer.param_groups]
+    rates = np.geomspace(low, high, steps)
+    rows: list[tuple[float, float, float]] = []
+    try:
+        model.train()
+        for rate, (images, targets) in zip(rates, _endless(loader), strict=False):
+            for group, share in zip(optimizer.param_groups, shares, strict=True):
+                group["lr"] = float(rate) * share
+            loss = loss_fn(model(images.to(device)), targets.to(device))
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            average = 0.8 * rows[-1][2] + 0.2 * loss.item() if rows else loss.item()
+            rows.append((float(rate), loss.item(), average))
+            if not average < 4 * min(row[2] for row in rows):
+                break
+    finally:
+        model.load_state_dict(state[0])
+        optimizer.load_state_dict(state[1])
+        optimizer.zero_grad()
+        model.train(was_training)
+        _set_random_state(generators, loader)
+    return pd.DataFrame(rows, columns=["learning_rate", "loss", "smoothed"])
+
+
+def suggest_learning_rate(test: pd.DataFrame) -> float:
+    """Suggest a learning rate: where the loss falls fastest, over the logarithm of the rate.
+
+    Args:
+        test: What `learning_rate_range_test` returned.
+
+    Returns:
+        A learning rate of the test.
+
+    Raises:
+        ValueError: The test has fewer than three steps.
+    """
+    if len(test) < 3:
+        raise ValueError(f"{len(test)} steps are too few to suggest a rate: give more `steps`.")
+    # The first steps are noise, and after the lowest point the loss only explodes.
+    until = max(int(test["smoothed"].idxmin()), 5)
+    slopes = np.gradient(test["smoothed"][: until + 1], np.log(test["learning_rate"][: until + 1]))
+    return float(test["learning_rate"].iloc[int(np.argmin(slopes))])
+
+
+def _endless(loader: DataLoader) -> Iterator[tuple[Tensor, Tensor]]:
+    """Go through a loader again and again."""
+    while True:
+        empty = True
+        for batch in loader:
+            empty = False
+            yield batch
+        if empty:
+            raise TrainingError("The training loader has no batch: is the data set empty?")
+
+
 def save_checkpoint(run: Run, path: str | Path) -> None:
     """Write all that a run needs to go on, in one step: the file is whole or not there.
 
@@ -392,10 +542,25 @@ def load_weights(model: nn.Module, path: str | Path) -> None:
     Raises:
         TrainingError: The file is missing, damaged, or of another network.
     """
-    state = _read(path)
-    weights = state.get("model", state)
+    weights = read_weights(path)
     _require_fit(model, weights, Path(path).name)
     model.load_state_dict(weights)
+
+
+def read_weights(path: str | Path) -> dict[str, Tensor]:
+    """Read weights without running code from the file.
+
+    Args:
+        path: A checkpoint of `fit`, or a plain state dict.
+
+    Returns:
+        Tensors by name, on the CPU.
+
+    Raises:
+        TrainingError: The file is missing or damaged, or holds more than weights.
+    """
+    state = _read(path)
+    return state.get("model", state)
 
 
 def load_checkpoint(run: Run, path: str | Path) -> None:

