@@ -16,7 +16,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LRScheduler
+from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 from torch.utils.data import DataLoader
 
 from course_utils.progress import Progress
@@ -334,7 +334,7 @@ def fit(
         epochs: How many epochs the whole run has, those before a resumption included.
         loss_fn: Takes logits and targets and gives the mean loss of the batch; cross-entropy when
             left out.
-        scheduler: Changes the learning rate.
+        scheduler: Changes the learning rate; `ReduceLROnPlateau` is given the validation loss.
         schedule_every: "epoch" or "batch": when the scheduler takes its step.
         callbacks: See `Callback`.
         device: Where to train; where the model is when left out.
@@ -347,7 +347,7 @@ def fit(
 
     Raises:
         TrainingError: The loss is no longer a finite number, or there is nothing to train on.
-        ValueError: `schedule_every` is neither "epoch" nor "batch".
+        ValueError: `schedule_every` is neither "epoch" nor "batch", or does not fit the scheduler.
 
     Example:
         >>> optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
@@ -356,6 +356,11 @@ def fit(
     """
     if schedule_every not in ("epoch", "batch"):
         raise ValueError(f"schedule_every must be 'epoch' or 'batch', not {schedule_every!r}.")
+    on_plateau = isinstance(scheduler, ReduceLROnPlateau)
+    if on_plateau and schedule_every == "batch":
+        raise ValueError(
+            "ReduceLROnPlateau waits for the validation loss: set schedule_every to 'epoch'."
+        )
     device = device or next(model.parameters()).device
     model.to(device)
     loss_fn = loss_fn or default_loss
@@ -371,7 +376,9 @@ def fit(
             per_batch = scheduler is not None and schedule_every == "batch"
             train = _train_one_epoch(run, loss_fn, device, per_batch)
             val = evaluate(model, val_loader, loss_fn, device)
-            if scheduler is not None and not per_batch:
+            if on_plateau:
+                scheduler.step(val[0])
+            elif scheduler is not None and not per_batch:
                 scheduler.step()
             seconds = time.perf_counter() - start
             row = (len(run.history) + 1, *train, *val, learning_rate, seconds)

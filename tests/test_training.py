@@ -160,6 +160,31 @@ def test_resuming_gives_the_same_weights_bit_for_bit(schedule_every, stop_after,
     assert resumed[2:] == uninterrupted[2:]
 
 
+def test_a_plateau_of_the_validation_loss_lowers_the_rate(tmp_path):
+    def run(epochs, path, resume=False):
+        model = network()
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.4)
+        scheduler = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, factor=0.5, patience=0)
+        torch.manual_seed(1)
+        options = {"scheduler": scheduler, "checkpoint": path, "resume": resume}
+        return fit(model, *loaders(), optimizer, epochs, **options).frame
+
+    frame = run(12, tmp_path / "whole.pt")
+    rate, best, by_hand = 0.4, np.inf, []
+    for loss in frame.val_loss:
+        by_hand.append(rate)
+        if loss >= best * (1 - 1e-4):  # torch's default threshold
+            rate /= 2
+        else:
+            best = loss
+    assert frame.learning_rate.tolist() == by_hand
+    assert 0.4 > frame.learning_rate.iloc[-1] > 0
+
+    run(7, tmp_path / "half.pt")
+    resumed = run(12, tmp_path / "half.pt", resume=True)
+    assert resumed.drop(columns="seconds").equals(frame.drop(columns="seconds"))
+
+
 def test_resuming_a_finished_run_does_nothing(tmp_path):
     model = network()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
@@ -262,6 +287,9 @@ def test_mistakes_get_a_sentence():
     optimizer = torch.optim.SGD(model.parameters())
     with pytest.raises(ValueError, match="must be 'epoch' or 'batch', not 'step'"):
         fit(model, *loaders(), optimizer, 1, schedule_every="step")
+    plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer)
+    with pytest.raises(ValueError, match="waits for the validation loss"):
+        fit(model, *loaders(), optimizer, 1, scheduler=plateau, schedule_every="batch")
     nothing = make_loader(data(0), 8)
     with pytest.raises(TrainingError, match="training loader has no batch"):
         fit(model, nothing, loaders()[1], optimizer, 1)
