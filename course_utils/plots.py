@@ -5,7 +5,9 @@
 """
 
 import math
-from collections.abc import Sequence
+import re
+import unicodedata
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -13,6 +15,7 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 from IPython.display import display
+from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from torch import Tensor
@@ -22,6 +25,7 @@ from course_utils.data.datasets import load_image
 
 PALETTE = "colorblind"
 PICTURE_DPI = 72  # figures full of pictures make notebooks large
+MOST_WRITTEN = 25  # classes of a confusion matrix; with more, numbers could not be read
 
 
 def show(figure: Figure, alt: str | None = None) -> None:
@@ -64,6 +68,7 @@ def image_grid(
     columns = min(columns, len(images))
     rows = math.ceil(len(images) / columns)
     height = size * (1.25 if titles is not None else 1.05)
+    height += 0.13 * max((str(text).count("\n") for text in titles or ()), default=0)
     figure, axes = plt.subplots(
         rows,
         columns,
@@ -79,7 +84,8 @@ def image_grid(
         if titles is not None:
             axis.set_title(titles[number], fontsize=8)
     figure.suptitle(title, fontsize=11)
-    captions = f": {', '.join(dict.fromkeys(map(str, titles)))}" if titles is not None else ""
+    texts = dict.fromkeys(str(text).replace("\n", " ") for text in titles or ())
+    captions = f": {', '.join(texts)}" if texts else ""
     figure.set_label(f"{len(images)} images in {rows} rows. {title}{captions}.")
     return figure
 
@@ -156,6 +162,66 @@ def training_curves(history: pd.DataFrame, title: str = "Training") -> Figure:
     return figure
 
 
+def curve_gallery(
+    histories: Mapping[str, pd.DataFrame],
+    title: str = "Loss of training and validation",
+    top: float | None = None,
+    columns: int = 4,
+) -> Figure:
+    """Draw the losses of many runs side by side, on one scale.
+
+    Args:
+        histories: `History.frame` of each run, by the title of its panel. A run that broke off may
+            have fewer epochs than the others, or none.
+        title: Of the whole figure.
+        top: The upper end of the axis; curves may leave the panel there. The largest loss when
+            left out.
+        columns: Panels in a row.
+
+    Returns:
+        The figure.
+    """
+    columns = min(columns, len(histories))
+    rows = math.ceil(len(histories) / columns)
+    size = (2.5 * columns, 2.15 * rows + 0.7)
+    figure, axes = plt.subplots(
+        rows, columns, figsize=size, sharey=True, squeeze=False, layout="constrained"
+    )
+    colours = sns.color_palette(PALETTE)
+    for axis in axes.flat[len(histories) :]:
+        axis.set_axis_off()
+    for axis, (name, frame) in zip(axes.flat, histories.items(), strict=False):
+        axis.plot(frame["epoch"], frame["train_loss"], "o-", ms=3, color=colours[0], label="train")
+        axis.plot(
+            frame["epoch"], frame["val_loss"], "s--", ms=3, color=colours[1], label="validation"
+        )
+        axis.set_title(name, fontsize=9)
+        axis.xaxis.set_major_locator(MaxNLocator(4, integer=True))
+    axes[0, 0].set_ylim(0, top)
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
+    figure.suptitle(title, fontsize=11)
+    figure.supxlabel("epoch", fontsize=10)
+    figure.supylabel("loss (nats per image)", fontsize=10)
+    figure.set_label(
+        f"{len(histories)} line charts. {title}. "
+        + " ".join(_describe_losses(name, frame) for name, frame in histories.items())
+    )
+    return figure
+
+
+def _describe_losses(name: str, frame: pd.DataFrame) -> str:
+    """Say in a sentence from where to where both losses go, and where validation was lowest."""
+    name = " ".join(name.split())
+    if frame.empty:
+        return f"{name}: no complete epoch."
+    first, last = frame.iloc[0], frame.iloc[-1]
+    best = frame.loc[frame["val_loss"].idxmin()]
+    return (
+        f"{name}: training from {first.train_loss:.2f} to {last.train_loss:.2f}, validation from "
+        f"{first.val_loss:.2f} to {last.val_loss:.2f}, lowest in epoch {best.epoch:.0f}."
+    )
+
+
 def confusion_matrix(
     matrix: np.ndarray,
     classes: Sequence[str],
@@ -163,6 +229,9 @@ def confusion_matrix(
     normalize: bool = False,
 ) -> Figure:
     """Draw a confusion matrix as a heat map; rows are the truth, columns the predictions.
+
+    Cells that are zero stay empty. With more than 25 classes no numbers are written, and only some
+    of the names.
 
     Args:
         matrix: Counts of shape (classes, classes), `matrix[true, predicted]`, as
@@ -176,22 +245,31 @@ def confusion_matrix(
     """
     matrix = np.asarray(matrix)
     shown = 100 * matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1) if normalize else matrix
-    side = 1.8 + 0.55 * len(classes)
+    count = len(classes)
+    written = count <= MOST_WRITTEN
+    labels = [_short(str(name)) for name in classes]
+    # Long names take room from the heat map; many classes make its cells small instead of it large.
+    side = min(1.8 + 0.55 * count, 8.0) + 0.07 * max(0, max(map(len, labels)) - 11)
     figure, axis = plt.subplots(figsize=(side + 0.8, side), layout="constrained")
     sns.heatmap(
         shown,
-        annot=True,
-        fmt=".0f" if normalize else "d",
+        annot=np.where(matrix > 0, np.char.mod("%.0f", shown), "") if written else False,
+        fmt="",
+        annot_kws={"fontsize": 10 if count <= 12 else 7},
         cmap="Blues",
+        # The square root lifts a few mistakes above white beside hundreds of right answers.
+        norm=PowerNorm(0.5, vmin=0, vmax=max(shown.max(), 1)),
         square=True,
-        xticklabels=classes,
-        yticklabels=classes,
         cbar_kws={
             "label": "% of the true class" if normalize else "number of images",
             "shrink": 0.8,
         },
         ax=axis,
     )
+    step = math.ceil(count / MOST_WRITTEN)
+    places = np.arange(0, count, step)
+    axis.set_xticks(places + 0.5, labels[::step], rotation=90 if count > 3 else 0)
+    axis.set_yticks(places + 0.5, labels[::step], rotation=0)
     axis.set(title=title, xlabel="predicted class", ylabel="true class")
     off_diagonal = matrix - np.diag(np.diag(matrix))
     true, predicted = np.unravel_index(off_diagonal.argmax(), matrix.shape)
@@ -204,6 +282,65 @@ def confusion_matrix(
         + (worst if off_diagonal.any() else "There is no mistake.")
     )
     return figure
+
+
+def reliability_diagram(table: pd.DataFrame, title: str = "Reliability") -> Figure:
+    """Draw how often a classifier is right against how sure it was.
+
+    Args:
+        table: What `evaluation.reliability` returned.
+        title: Of the figure.
+
+    Returns:
+        The figure.
+    """
+    figure, axes = plt.subplots(
+        2, 1, figsize=(4.2, 4.8), sharex=True, height_ratios=[3, 1], layout="constrained"
+    )
+    colours = sns.color_palette(PALETTE)
+    middle, width = (table["low"] + table["high"]) / 2, table["high"] - table["low"]
+    axes[0].bar(middle, table["accuracy"], width, color=colours[0], edgecolor="white")
+    axes[0].plot(table["confidence"], table["confidence"], "o--", color=colours[1], label="honest")
+    axes[0].set(title=title, ylabel="share of right answers", xlim=(0, 1), ylim=(0, 1))
+    axes[0].legend(loc="upper left")
+    axes[1].bar(middle, table["count"], width, color="gray", edgecolor="white")
+    axes[1].set(xlabel="probability of the predicted class", ylabel="images")
+    above = (table["confidence"] > table["accuracy"]).sum()
+    figure.set_label(
+        f"Reliability diagram. {title}. The share of right answers is below the probability in "
+        f"{above} of {len(table)} bins; most images are in the bin up to "
+        f"{table.loc[table['count'].idxmax(), 'high']:.2f}."
+    )
+    return figure
+
+
+def save(figure: Figure, folder: str | Path, *parts: str | int) -> Path:
+    """Save a figure as PNG, with a file name that is right on every system.
+
+    Args:
+        figure: The figure.
+        folder: Where to; it is made if need be.
+        *parts: What makes up the name, for example the set, the epoch and the class. Whatever is no
+            letter, digit, dot or hyphen becomes "_".
+
+    Returns:
+        The path of the file; one of the same name is replaced.
+
+    Example:
+        >>> save(figure, "build/05", "test", "epoch-08", "T-shirt/top").name
+        'test-epoch-08-T-shirt_top.png'
+    """
+    name = "-".join(str(part) for part in parts)
+    name = re.sub(r"[^\w.-]+", "_", unicodedata.normalize("NFC", name))[:80].strip(".")
+    path = Path(folder) / f"{name}.png"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, metadata={"Software": None})
+    return path
+
+
+def _short(name: str, most: int = 18) -> str:
+    """Cut a long class name, so that it leaves room for the figure."""
+    return name if len(name) <= most else name[: most - 1] + "…"
 
 
 def health_grid(findings: pd.DataFrame, root: str | Path, most: int = 12) -> Figure:
