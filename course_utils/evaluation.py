@@ -133,20 +133,19 @@ def summary(matrix: np.ndarray) -> pd.Series:
         then it is NaN.
     """
     report = class_report(matrix, range(len(matrix)))
-    images, predicted, count = report["images"], report["predicted"], matrix.sum()
-    accuracy = np.trace(matrix) / count
-    by_chance = (images * predicted).sum() / count**2
-    spread = (1 - (images**2).sum() / count**2) * (1 - (predicted**2).sum() / count**2)
-    with np.errstate(invalid="ignore"):
-        values = {
-            "accuracy": accuracy,
-            "balanced accuracy": report["recall"].mean(),
-            "macro precision": report["precision"].mean(),
-            "macro F1": report["f1"].mean(),
-            "weighted F1": (report["f1"] * images).sum() / count,
-            "kappa": (accuracy - by_chance) / (1 - by_chance),
-            "MCC": (accuracy - by_chance) / np.sqrt(spread) if spread > 0 else 0.0,
-        }
+    images, predicted, count = matrix.sum(axis=1), matrix.sum(axis=0), int(matrix.sum())
+    # Whole numbers, count² times the shares: a classifier that knows nothing gets exactly 0.
+    right, by_chance = count * int(np.trace(matrix)), int((images * predicted).sum())
+    spread = float(count**2 - (images**2).sum()) * float(count**2 - (predicted**2).sum())
+    values = {
+        "accuracy": np.trace(matrix) / count,
+        "balanced accuracy": report["recall"].mean(),
+        "macro precision": report["precision"].mean(),
+        "macro F1": report["f1"].mean(),
+        "weighted F1": (report["f1"] * images).sum() / count,
+        "kappa": (right - by_chance) / (count**2 - by_chance) if by_chance < count**2 else np.nan,
+        "MCC": (right - by_chance) / np.sqrt(spread) if spread > 0 else 0.0,
+    }
     return pd.Series(values, dtype=float)
 
 
