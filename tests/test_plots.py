@@ -89,6 +89,26 @@ def test_training_curves_draw_the_history(epochs):
     assert f"goes from 1.00 to {last.train_loss:.2f}" in figure.get_label()
 
 
+def test_curve_gallery_has_a_panel_for_every_run():
+    good = history(6)
+    runs = {"good": good, "broke\noff": good[:2], "a": history(3), "b": good[:0], "c": history(1)}
+    figure = plots.curve_gallery(runs, "Runs", top=2.0, columns=3)
+    drawn = [axis for axis in figure.axes if axis.lines]
+    assert [axis.get_title() for axis in drawn] == list(runs)
+    assert len(figure.axes) == 6
+    for axis, frame in zip(drawn, runs.values(), strict=True):
+        for line, column in zip(axis.lines, ("train_loss", "val_loss"), strict=True):
+            np.testing.assert_array_equal(line.get_ydata(), frame[column])
+            np.testing.assert_array_equal(line.get_xdata(), frame["epoch"])
+        assert axis.get_ylim() == (0, 2)
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["train", "validation"]
+    alt = figure.get_label()
+    assert "good: training from 1.00 to 0.50, validation from 1.10 to 0.60, lowest in" in alt
+    assert "broke off: training from 1.00 to 0.90" in alt
+    assert "b: no complete epoch." in alt
+
+
 def test_confusion_matrix_shows_the_counts():
     matrix = np.array([[8, 2, 0], [1, 9, 0], [0, 5, 5]])
     figure = plots.confusion_matrix(matrix, ["cat", "dog", "cow"])
