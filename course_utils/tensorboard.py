@@ -32,6 +32,7 @@ from tensorboard.util.tensor_util import make_ndarray
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Subset
 from torch.utils.tensorboard import SummaryWriter
+from torchvision.utils import make_grid
 
 from course_utils import plots
 from course_utils.evaluation import confusion_matrix, predict
@@ -51,6 +52,7 @@ PARTS = (
 )
 QUANTITIES = ("loss", "accuracy")
 IMAGES_SHOWN = 16
+IMAGE_SIZE = 112  # pixels
 POINTS_SHOWN = 500  # in the projector
 SPRITE = 32  # pixels; browsers refuse sprites of more than 8192 pixels in all
 
@@ -128,7 +130,7 @@ class TensorBoardLogger(Callback):
                 _add_graph(self._writer(), run.model, images)
             if "images" in self.parts:
                 for name, loader in self.loaders.items():
-                    self._add_images(name, "images", loader, f"Some images of {name}", epoch=0)
+                    self._add_images(name, "images", loader, epoch=0)
 
     def on_batch_end(self, run: Run, loss: float) -> None:
         """Write loss and learning rate, if this is asked for."""
@@ -150,8 +152,7 @@ class TensorBoardLogger(Callback):
             if "histograms" in self.parts:
                 _add_histograms(self._writer(), run.model, epoch)
             if "images" in self.parts:
-                title = f"As the network sees them in training, after epoch {epoch}"
-                self._add_images("", "training images", run.train_loader, title, epoch)
+                self._add_images("", "training images", run.train_loader, epoch)
             if self.parts & {"confusion_matrix", "pr_curves"}:
                 for name, loader in self.loaders.items():
                     self._add_predictions(name, run.model, loader, epoch)
@@ -226,12 +227,12 @@ class TensorBoardLogger(Callback):
             self._writer().add_scalar(tag, rate, epoch)
         self._writer().add_scalar("seconds/training", row["seconds"], epoch)
 
-    def _add_images(self, name: str, tag: str, loader: DataLoader, title: str, epoch: int) -> None:
-        images, targets = _some_images(loader, IMAGES_SHOWN)
-        classes = _class_names(loader)
-        titles = [classes[target] for target in targets]
-        figure = plots.image_grid(_visible(images), titles, title)
-        self._writer(name).add_figure(tag, figure, epoch)
+    def _add_images(self, name: str, tag: str, loader: DataLoader, epoch: int) -> None:
+        images, _ = _some_images(loader, IMAGES_SHOWN)
+        # Small images are enlarged to squares of pixels, or the browser would blur them.
+        larger = max(1, IMAGE_SIZE // images.shape[-1])
+        images = _visible(images).repeat_interleave(larger, 2).repeat_interleave(larger, 3)
+        self._writer(name).add_image(tag, make_grid(images, pad_value=1), epoch)
 
     def _add_predictions(self, name: str, model: nn.Module, loader: DataLoader, epoch: int) -> None:
         logits, targets = predict(model, loader)
