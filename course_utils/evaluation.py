@@ -353,8 +353,7 @@ def suspicious_labels(
 
     Confident disagreement, a simple form of C. Northcutt et al., Confident Learning (2021): a class
     claims an image if its probability is at least as high as for the average image that bears this
-    label. A label is suspicious if a class claims the image, and the likeliest of those that do is
-    another one.
+    label. A label is suspicious if another class claims the image and is likelier than the label.
 
     Args:
         probabilities: Shape (count, classes), from networks that have not been trained on the same
@@ -373,7 +372,7 @@ def suspicious_labels(
     thresholds = np.divide(sums, counts, out=np.full(len(counts), np.inf), where=counts > 0)
     claimed = np.where(probabilities >= thresholds, probabilities, -np.inf)
     suggestion = claimed.argmax(axis=1)
-    chosen = np.flatnonzero(np.isfinite(claimed.max(axis=1)) & (suggestion != targets))
+    chosen = np.flatnonzero(claimed.max(axis=1) > own)
     best = probabilities[chosen, suggestion[chosen]]
     frame = pd.DataFrame(
         {

@@ -1,11 +1,15 @@
-"""Predictions in order, and intervals that cover the truth."""
+"""Predictions in order, intervals that cover the truth, metrics equal to scikit-learn's."""
 
+import numpy as np
 import pytest
+import sklearn.metrics as skm
 import torch
+from sklearn.calibration import calibration_curve
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from course_utils.evaluation import accuracy_interval, predict
+from course_utils import evaluation
+from course_utils.evaluation import accuracy_interval, confusion_matrix, predict
 
 
 def test_predictions_come_in_the_order_of_the_loader():
@@ -36,3 +40,243 @@ def test_the_interval_covers_the_truth_as_often_as_it_says():
     intervals = {correct: accuracy_interval(correct, 40) for correct in set(draws)}
     covered = sum(intervals[correct][0] <= 0.85 <= intervals[correct][1] for correct in draws)
     assert 0.92 < covered / 2000 < 0.98
+
+
+# Targets, predictions and number of classes: random ones, and everything that is odd.
+CASES = {
+    "random": (np.random.default_rng(0).integers(5, size=(2, 60)), 5),
+    "two classes": (np.random.default_rng(1).integers(2, size=(2, 30)), 2),
+    "many classes, few images": (np.random.default_rng(2).integers(40, size=(2, 50)), 40),
+    "a class that never occurs": (np.array([[0, 0, 2, 2, 3], [0, 2, 2, 0, 3]]), 4),
+    "a class without images is predicted": (np.array([[0, 0, 2, 2], [0, 1, 2, 1]]), 3),
+    "one class is never predicted": (np.array([[0, 1, 2, 2], [0, 0, 2, 2]]), 3),
+    "always the same answer": (np.array([[0, 1, 2, 2, 2], [2, 2, 2, 2, 2]]), 3),
+    "all images of one class": (np.array([[1, 1, 1, 1], [0, 1, 1, 2]]), 3),
+    "all wrong": (np.array([[0, 1, 2, 0], [1, 2, 0, 2]]), 3),
+    "all right": (np.array([[0, 1, 2, 0], [0, 1, 2, 0]]), 3),
+}
+
+
+@pytest.fixture(params=CASES, ids=list(CASES))
+def case(request):
+    (targets, predictions), num_classes = CASES[request.param]
+    return targets, predictions, num_classes
+
+
+def test_confusion_matrix_is_that_of_scikit_learn(case):
+    targets, predictions, num_classes = case
+    expected = skm.confusion_matrix(targets, predictions, labels=range(num_classes))
+    np.testing.assert_array_equal(confusion_matrix(*case), expected)
+
+
+def test_confusion_matrix_of_small_integers_does_not_overflow():
+    labels = torch.full((3,), 90, dtype=torch.uint8)
+    assert confusion_matrix(labels, labels, 100)[90, 90] == 3
+
+
+@pytest.mark.parametrize(
+    ("targets", "predictions", "message"),
+    [([0, 1], [0], "2 targets but 1"), ([0, 3], [0, 1], "from 0 to 2"), ([0], [-1], "from 0 to 2")],
+)
+def test_confusion_matrix_says_what_does_not_fit(targets, predictions, message):
+    with pytest.raises(ValueError, match=message):
+        confusion_matrix(targets, predictions, 3)
+
+
+@pytest.mark.filterwarnings("ignore:.*y_pred contains classes not in y_true")
+def test_report_and_summary_are_those_of_scikit_learn(case):
+    targets, predictions, num_classes = case
+    matrix = confusion_matrix(*case)
+    every = {"labels": range(num_classes), "zero_division": np.nan}
+    report = evaluation.class_report(matrix, [f"class {n}" for n in range(num_classes)])
+    expected = skm.precision_recall_fscore_support(targets, predictions, **every)
+    np.testing.assert_allclose(report[["precision", "recall", "f1", "images"]].T, expected)
+    assert report["predicted"].sum() == len(targets)
+
+    numbers = evaluation.summary(matrix)
+    macro = {"average": "macro", **every}
+    weighted = {"average": "weighted", "zero_division": np.nan}
+    expected = {
+        "accuracy": skm.accuracy_score(targets, predictions),
+        "balanced accuracy": skm.balanced_accuracy_score(targets, predictions),
+        "macro precision": skm.precision_score(targets, predictions, **macro),
+        "macro F1": skm.f1_score(targets, predictions, **macro),
+        "weighted F1": skm.f1_score(targets, predictions, **weighted),
+        "kappa": skm.cohen_kappa_score(targets, predictions),
+        "MCC": skm.matthews_corrcoef(targets, predictions),
+    }
+    assert numbers.to_dict() == pytest.approx(expected, abs=1e-12)
+
+
+def test_one_image_class_all_right_has_no_kappa():
+    numbers = evaluation.summary(np.array([[4, 0], [0, 0]]))
+    assert numbers["accuracy"] == numbers["balanced accuracy"] == 1
+    assert np.isnan(numbers["kappa"]) and numbers["MCC"] == 0
+
+
+def test_knowing_nothing_is_worth_exactly_nothing():
+    numbers = evaluation.summary(np.array([[0, 34], [0, 3]]))
+    assert numbers["kappa"] == 0 and numbers["MCC"] == 0 and numbers["balanced accuracy"] == 0.5
+
+
+def test_top_k_is_that_of_scikit_learn():
+    generator = np.random.default_rng(0)
+    scores, targets = generator.normal(size=(80, 6)), generator.integers(6, size=80)
+    for k in range(1, 6):
+        expected = skm.top_k_accuracy_score(targets, scores, k=k, labels=range(6))
+        assert evaluation.top_k_accuracy(scores, targets, k) == expected
+    assert evaluation.top_k_accuracy(torch.tensor(scores), torch.tensor(targets), 6) == 1
+
+
+def test_equal_scores_for_all_classes_win_nothing():
+    assert evaluation.top_k_accuracy(torch.zeros(4, 3), torch.arange(4) % 3, 1) == 0
+    assert evaluation.top_k_accuracy(torch.zeros(4, 3), torch.arange(4) % 3, 3) == 1
+
+
+def accuracy(targets, predictions):
+    return (targets == predictions).mean()
+
+
+def test_bootstrap_agrees_with_the_formula_for_accuracies():
+    generator = np.random.default_rng(0)
+    targets = generator.integers(2, size=400)
+    predictions = np.where(generator.random(400) < 0.8, targets, 1 - targets)
+    low, high = evaluation.bootstrap_interval(accuracy, targets, predictions, resamples=4000)
+    right = (targets == predictions).mean()
+    deviation = np.sqrt(right * (1 - right) / 400)
+    assert (low, high) == pytest.approx(
+        (right - 1.96 * deviation, right + 1.96 * deviation), abs=6e-3
+    )
+    narrow = evaluation.bootstrap_interval(accuracy, targets, predictions, confidence=0.5)
+    assert low < narrow[0] < narrow[1] < high
+
+
+def test_bootstrap_depends_on_the_seed_alone():
+    targets, predictions = torch.arange(30) % 3, torch.arange(30) % 2
+    results = [
+        evaluation.bootstrap_interval(accuracy, targets, predictions, resamples=50, seed=seed)
+        for seed in (1, 1, 2)
+    ]
+    assert results[0] == results[1] != results[2]
+
+
+@pytest.mark.parametrize(
+    ("only_first", "only_second", "expected"),
+    # 2 · (sum of the binomial coefficients up to the smaller number) / 2^n, at most 1.
+    [(10, 0, 2 / 1024), (3, 1, 2 * 5 / 16), (1, 3, 2 * 5 / 16), (2, 2, 1.0), (0, 0, 1.0)],
+)
+def test_mcnemar_is_a_coin_toss(only_first, only_second, expected):
+    outcomes = [(1, 0)] * only_first + [(0, 1)] * only_second + [(1, 1)] * 7 + [(0, 0)] * 5
+    first, second = torch.tensor(outcomes).T
+    targets = torch.ones(len(outcomes), dtype=torch.long)
+    assert evaluation.mcnemar(targets, first, second) == pytest.approx(expected)
+
+
+def test_confused_pairs_lists_every_mistake_once():
+    matrix = np.array([[8, 2, 0], [1, 9, 0], [0, 2, 0]])
+    pairs = evaluation.confused_pairs(matrix, ["cat", "dog", "cow"])
+    assert pairs.to_dict("list") == {
+        "true": ["cat", "cow", "dog"],
+        "predicted": ["dog", "dog", "cat"],
+        "count": [2, 2, 1],
+        "share": [0.2, 1.0, 0.1],
+    }
+    assert evaluation.confused_pairs(np.eye(2, dtype=int), ["cat", "dog"]).empty
+
+
+def test_mistakes_know_their_position():
+    probabilities = torch.tensor([[0.9, 0.1], [0.3, 0.7], [0.2, 0.8], [0.4, 0.6], [0.05, 0.95]])
+    targets = torch.tensor([0, 0, 1, 0, 0])
+    found = evaluation.mistakes(probabilities, targets)
+    assert found.index.tolist() == [4, 1, 3]
+    assert found["true"].tolist() == [0, 0, 0] and found["predicted"].tolist() == [1, 1, 1]
+    np.testing.assert_allclose(found["probability"], [0.95, 0.7, 0.6], atol=1e-6)
+    assert evaluation.mistakes(probabilities[:1], targets[:1]).empty
+
+
+def sampled(count, temperature=1.0):
+    """Logits whose softmax, divided by the temperature, is the truth; and targets drawn from it."""
+    generator = torch.Generator().manual_seed(0)
+    logits = 2 * torch.randn(count, 4, generator=generator)
+    targets = torch.multinomial(logits.softmax(dim=1), 1, generator=generator)[:, 0]
+    return logits * temperature, targets
+
+
+def test_reliability_is_that_of_scikit_learn():
+    logits, targets = sampled(500)
+    table = evaluation.reliability(logits.softmax(dim=1), targets, bins=8)
+    confidence, predictions = logits.softmax(dim=1).max(dim=1)
+    expected = calibration_curve(predictions == targets, confidence, n_bins=8)
+    np.testing.assert_allclose(table[["accuracy", "confidence"]].T, expected, atol=1e-6)
+    assert table["count"].sum() == 500
+    assert (table["low"] < table["confidence"]).all() and (
+        table["confidence"] <= table["high"]
+    ).all()
+
+
+def test_calibration_error_by_hand():
+    probabilities = torch.tensor([[0.9, 0.1], [0.95, 0.05], [0.4, 0.6], [1.0, 0.0]])
+    targets = torch.tensor([0, 1, 1, 0])
+    # Bins of 0.1: 0.6 alone and right; 0.9 alone and right; 0.95 and 1.0, half of them right.
+    expected = (0.4 + 0.1 + 2 * (0.975 - 0.5)) / 4
+    error = evaluation.expected_calibration_error(probabilities.double(), targets, bins=10)
+    assert error == pytest.approx(expected)
+    sure_and_right = torch.eye(3)[[0, 1, 2]]
+    assert evaluation.expected_calibration_error(sure_and_right, torch.arange(3)) == 0
+
+
+@pytest.mark.parametrize("temperature", [0.5, 1.0, 3.0])
+def test_the_temperature_that_was_put_in_is_found(temperature):
+    logits, targets = sampled(20_000, temperature)
+    found = evaluation.fit_temperature(logits, targets)
+    assert found == pytest.approx(temperature, rel=0.05)
+    before = evaluation.expected_calibration_error(logits.softmax(dim=1), targets)
+    after = evaluation.expected_calibration_error((logits / found).softmax(dim=1), targets)
+    assert after < 0.02 and (temperature == 1 or before > 3 * after)
+
+
+def test_the_temperature_stays_finite():
+    logits = 5 * torch.eye(3)
+    assert evaluation.fit_temperature(logits, torch.arange(3)) == pytest.approx(0.05, abs=0.05)
+    assert evaluation.fit_temperature(logits, torch.tensor([1, 2, 0])) == pytest.approx(
+        100, rel=0.1
+    )
+
+
+def test_confident_disagreement_by_hand():
+    probabilities = np.array(
+        [
+            [0.9, 0.1, 0.0],  # 0: right
+            [0.5, 0.3, 0.2],  # 0: right, though below the average of its class
+            [0.1, 0.8, 0.1],  # 1: right
+            [0.2, 0.6, 0.2],  # 1: right
+            [0.05, 0.9, 0.05],  # labelled 0: class 1 claims it
+            [0.95, 0.05, 0.0],  # labelled 1: class 0 claims it, more clearly
+        ]
+    )
+    labels = np.array([0, 0, 1, 1, 0, 1])
+    # On average an image labelled 0 has 1.45 / 3 for class 0, one labelled 1 the same for class 1.
+    found = evaluation.suspicious_labels(probabilities, torch.tensor(labels))
+    assert found.index.tolist() == [5, 4]
+    assert found["label"].tolist() == [1, 0] and found["suggestion"].tolist() == [0, 1]
+    np.testing.assert_allclose(found["margin"], [0.9, 0.85])
+
+
+def test_nobody_is_suspicious_without_a_claim():
+    unsure = np.full((4, 2), 0.5)
+    assert evaluation.suspicious_labels(np.eye(3), np.arange(3)).empty
+    # Both classes claim every image, and neither is likelier than the label.
+    assert evaluation.suspicious_labels(unsure, np.array([0, 1, 0, 1])).empty
+
+
+def test_flipped_labels_come_first():
+    logits, targets = sampled(400)
+    probabilities = (3 * logits).softmax(dim=1)
+    labels = logits.argmax(dim=1)
+    clear = torch.nonzero(probabilities.max(dim=1).values > 0.98)[:10, 0]
+    labels[clear] = (labels[clear] + 1) % 4
+    found = evaluation.suspicious_labels(probabilities, labels)
+    assert set(found.index) == set(clear.tolist())
+    assert torch.equal(
+        torch.tensor(found["suggestion"].tolist()), logits[found.index.tolist()].argmax(1)
+    )
