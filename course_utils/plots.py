@@ -197,10 +197,11 @@ def curve_gallery(
         )
         axis.set_title(name, fontsize=9)
         axis.xaxis.set_major_locator(MaxNLocator(4, integer=True))
+    for axis in axes.flat[max(0, len(histories) - columns) : len(histories)]:
+        axis.set_xlabel("epoch", fontsize=9)
     axes[0, 0].set_ylim(0, top)
     figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
     figure.suptitle(title, fontsize=11)
-    figure.supxlabel("epoch", fontsize=10)
     figure.supylabel("loss (nats per image)", fontsize=10)
     figure.set_label(
         f"{len(histories)} line charts. {title}. "
