@@ -250,7 +250,8 @@ def confusion_matrix(
     written = count <= MOST_WRITTEN
     labels = [_short(str(name)) for name in classes]
     # Long names take room from the heat map; many classes make its cells small instead of it large.
-    side = min(1.8 + 0.55 * count, 8.0) + 0.07 * max(0, max(map(len, labels)) - 11)
+    longest = max(map(len, labels))
+    side = min(1.8 + 0.55 * count, 8.0) + 0.07 * max(0, longest - 11)
     figure, axis = plt.subplots(figsize=(side + 0.8, side), layout="constrained")
     sns.heatmap(
         shown,
@@ -269,7 +270,7 @@ def confusion_matrix(
     )
     step = math.ceil(count / MOST_WRITTEN)
     places = np.arange(0, count, step)
-    axis.set_xticks(places + 0.5, labels[::step], rotation=90 if count > 3 else 0)
+    axis.set_xticks(places + 0.5, labels[::step], rotation=90 if count > 3 or longest > 8 else 0)
     axis.set_yticks(places + 0.5, labels[::step], rotation=0)
     axis.set(title=title, xlabel="predicted class", ylabel="true class")
     off_diagonal = matrix - np.diag(np.diag(matrix))
@@ -332,7 +333,7 @@ def save(figure: Figure, folder: str | Path, *parts: str | int) -> Path:
         'test-epoch-08-T-shirt_top.png'
     """
     name = "-".join(str(part) for part in parts)
-    name = re.sub(r"[^\w.-]+", "_", unicodedata.normalize("NFC", name))[:80].strip(".")
+    name = re.sub(r"[^\w.-]+", "_", unicodedata.normalize("NFC", name))[:60].strip(".")
     path = Path(folder) / f"{name}.png"
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, metadata={"Software": None})

@@ -113,7 +113,8 @@ def test_confusion_matrix_shows_the_counts():
     matrix = np.array([[8, 2, 0], [1, 9, 0], [0, 5, 5]])
     figure = plots.confusion_matrix(matrix, ["cat", "dog", "cow"])
     axis = figure.axes[0]
-    assert [int(text.get_text()) for text in axis.texts] == matrix.flatten().tolist()
+    written = [text.get_text() for text in axis.texts]
+    assert written == ["8", "2", "", "1", "9", "", "", "5", "5"]
     assert axis.get_xlabel() == "predicted class"
     assert axis.get_ylabel() == "true class"
     assert [label.get_text() for label in axis.get_yticklabels()] == ["cat", "dog", "cow"]
@@ -121,6 +122,89 @@ def test_confusion_matrix_shows_the_counts():
     assert "cow taken for dog (5 times)" in figure.get_label()
     perfect = plots.confusion_matrix(np.eye(2, dtype=int), ["cat", "dog"])
     assert "There is no mistake" in perfect.get_label()
+
+
+def test_confusion_matrix_in_per_cent_of_the_true_class():
+    matrix = np.array([[7, 3], [10, 20]])
+    figure = plots.confusion_matrix(matrix, ["cat", "dog"], normalize=True)
+    assert [text.get_text() for text in figure.axes[0].texts] == ["70", "30", "33", "67"]
+    never_seen = plots.confusion_matrix(np.array([[3, 0], [0, 0]]), ["cat", "dog"], normalize=True)
+    assert [text.get_text() for text in never_seen.axes[0].texts] == ["100", "", "", ""]
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 10, 25, 100])
+def test_confusion_matrix_stays_readable(count):
+    matrix = 90 * np.eye(count, dtype=int) + 1
+    names = [f"class {number} with a rather long name" for number in range(count)]
+    figure = plots.confusion_matrix(matrix, names)
+    figure.canvas.draw()
+    axis = figure.axes[0]
+    assert bool(axis.texts) == (count <= 25)
+    assert max(figure.get_size_inches()) < 10
+    labels = axis.get_yticklabels()
+    assert min(count, 25) == len(labels)
+    for label, place in zip(labels, axis.get_yticks(), strict=True):
+        assert label.get_text().split()[1] == str(int(place))
+    boxes = [label.get_window_extent() for label in axis.get_xticklabels()]
+    assert all(left.x1 <= right.x0 for left, right in zip(boxes, boxes[1:], strict=False))
+    assert axis.get_window_extent().height > figure.bbox.height / 3
+
+
+def test_a_single_mistake_has_a_colour():
+    matrix = 500 * np.eye(3, dtype=int)
+    matrix[0, 2] = 5
+    mesh = plots.confusion_matrix(matrix, ["a", "b", "c"]).axes[0].collections[0]
+    mesh.update_scalarmappable()
+    colours = mesh.get_facecolors()[:, :3]
+    assert np.abs(colours[2] - colours[1]).max() > 0.05
+    assert np.abs(colours[0] - colours[1]).max() > 0.5
+
+
+def test_reliability_diagram_draws_the_bins():
+    table = pd.DataFrame(
+        {
+            "low": [0.4, 0.9],
+            "high": [0.5, 1.0],
+            "count": [10, 90],
+            "confidence": [0.45, 0.97],
+            "accuracy": [0.5, 0.8],
+        }
+    )
+    figure = plots.reliability_diagram(table, "A network")
+    right, images = figure.axes
+    assert [bar.get_height() for bar in right.containers[0]] == [0.5, 0.8]
+    assert [bar.get_x() for bar in right.containers[0]] == pytest.approx([0.4, 0.9])
+    assert [bar.get_height() for bar in images.containers[0]] == [10, 90]
+    assert "below the probability in 1 of 2 bins" in figure.get_label()
+    assert "up to 1.00" in figure.get_label()
+
+
+def test_image_grid_has_room_for_titles_of_two_lines():
+    pictures = [Image.new("L", (4, 4))] * 2
+    one, two = plots.image_grid(pictures, ["a", "b"]), plots.image_grid(pictures, ["a\nb", "c"])
+    assert two.get_figheight() > one.get_figheight()
+    assert two.get_label().endswith("a b, c.")
+
+
+@pytest.mark.parametrize(
+    ("parts", "name"),
+    [
+        (("test", "epoch-08", "T-shirt/top"), "test-epoch-08-T-shirt_top.png"),
+        (("val", 3, "größe: 1 Ωκ\\x"), "val-3-größe_1_Ωκ_x.png"),
+        (("../../up", "to: no good?*"), "_.._up-to_no_good_.png"),
+        (("x" * 300,), "x" * 60 + ".png"),
+        (("\U00020000" * 300,), "\U00020000" * 60 + ".png"),
+        (("e\u0301tude",), "\u00e9tude.png"),
+    ],
+)
+def test_saved_figures_have_safe_names(parts, name, tmp_path):
+    figure = plt.figure(figsize=(1, 1))
+    path = plots.save(figure, tmp_path / "new", *parts)
+    assert path == tmp_path / "new" / name
+    with Image.open(path) as picture:
+        assert picture.format == "PNG"
+    before = path.read_bytes()
+    assert plots.save(figure, tmp_path / "new", *parts).read_bytes() == before
 
 
 def test_health_grid_draws_what_can_be_drawn(tmp_path):
