@@ -452,9 +452,14 @@ def _read(folder: Path) -> list[tuple]:
     entries = []
     for parent in sorted({file.parent for file in files}):
         run = parent.relative_to(folder).as_posix()
-        found = _read_run([file for file in files if file.parent == parent])
+        found = _read_run(sorted((f for f in files if f.parent == parent), key=_numbers_in_name))
         entries += [(run, *entry) for entry in found]
     return entries
+
+
+def _numbers_in_name(file: Path) -> list[int]:
+    """Order the files of a run by time, and by the number that they have within a second."""
+    return [int(number) for number in re.findall(r"\d+", file.name)]
 
 
 def _read_run(files: Sequence[Path]) -> list[tuple]:

@@ -284,6 +284,18 @@ class TestAgain:
         assert (tmp_path / "other/events.out.tfevents.1").exists()
         assert (tmp_path / "train/notes.txt").exists()
 
+    def test_the_tenth_file_of_a_second_comes_after_the_ninth(self, tmp_path):
+        for number, steps in ((9, [1, 2, 3]), (10, [2, 3, 4])):
+            with SummaryWriter(tmp_path / "part", purge_step=steps[0]) as writer:
+                for step in steps:
+                    writer.add_scalar("loss", number, step)
+            [file] = (tmp_path / "part").iterdir()
+            (tmp_path / "run").mkdir(exist_ok=True)
+            file.rename(tmp_path / "run" / f"events.out.tfevents.1700000000.host.7.{number}")
+        found = read_logs(tmp_path)
+        assert found.step.tolist() == [1, 2, 3, 4]
+        assert found.value.tolist() == [9, 10, 10, 10]
+
 
 def whole_scalars(folder):
     return read_logs(folder).sort_values(["run", "tag", "step"]).reset_index(drop=True)
