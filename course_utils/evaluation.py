@@ -37,6 +37,34 @@ def predict(model: nn.Module, loader: DataLoader) -> tuple[Tensor, Tensor]:
     return torch.cat(logits), torch.cat(targets)
 
 
+@torch.no_grad()
+def top_classes(
+    model: nn.Module, image: Tensor, classes: Sequence[str], most: int = 5
+) -> pd.DataFrame:
+    """Name the most likely classes of one image, as an application would show them.
+
+    Args:
+        model: The network; its mode (train or eval) is restored afterwards.
+        image: What the network takes, without the batch: shape (channels, height, width).
+        classes: The names in the order of the logits.
+        most: How many classes to name at most.
+
+    Returns:
+        One row a class, the most likely first: class and probability (0 to 1).
+
+    Example:
+        >>> top_classes(model, transform(load_image("photo.jpg")), classes)
+    """
+    device = next(model.parameters()).device
+    was_training = model.training
+    model.eval()
+    probabilities = model(image[None].to(device))[0].softmax(dim=0).cpu()
+    model.train(was_training)
+    values, indices = probabilities.topk(min(most, len(classes)))
+    names = [classes[index] for index in indices.tolist()]
+    return pd.DataFrame({"class": names, "probability": values.tolist()})
+
+
 def accuracy_interval(correct: int, count: int, confidence: float = 0.95) -> tuple[float, float]:
     """Give the range in which the true accuracy lies, as far as a sample can tell.
 

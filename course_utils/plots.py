@@ -380,3 +380,28 @@ def health_grid(findings: pd.DataFrame, root: str | Path, most: int = 12) -> Fig
     listed = ", ".join(f"{count} x {problem}" for problem, count in summary.items() if count)
     figure.set_label(f"Pictures of {len(files)} files with findings: {listed or 'nothing found'}.")
     return figure
+
+
+def prediction(image: Tensor | object, top: pd.DataFrame, title: str = "Prediction") -> Figure:
+    """Draw an image beside a bar chart of its most likely classes.
+
+    Args:
+        image: A PIL image, or a tensor as `image_grid` takes it.
+        top: Class and probability, the most likely first, as `evaluation.top_classes` gives them.
+        title: Of the figure.
+
+    Returns:
+        The figure.
+    """
+    figure, (left, right) = plt.subplots(
+        1, 2, figsize=(7.5, 2.6), width_ratios=(1, 1.8), layout="constrained", dpi=PICTURE_DPI
+    )
+    _draw(left, image)
+    left.set_axis_off()
+    sns.barplot(top, x="probability", y="class", color=sns.color_palette(PALETTE)[0], ax=right)
+    right.bar_label(right.containers[0], fmt="{:.1%}", padding=3)
+    right.set(xlim=(0, 1.15), xticks=[0, 0.25, 0.5, 0.75, 1], ylabel="")
+    figure.suptitle(title, fontsize=11)
+    chances = ", ".join(f"{row[1]} {row.probability:.1%}" for row in top.itertuples())
+    figure.set_label(f"An image and a bar chart of its likely classes. {title}: {chances}.")
+    return figure

@@ -278,9 +278,18 @@ def freeze(module: nn.Module) -> None:
     module.requires_grad_(False)
 
 
-def unfreeze(module: nn.Module) -> None:
-    """Let the parameters of a module learn again."""
-    module.requires_grad_(True)
+def unfreeze(module: nn.Module, batch_norm: bool = False) -> None:
+    """Let the parameters of a module learn again.
+
+    Args:
+        module: A network or a part of one.
+        batch_norm: Whether the batch norm layers learn as well. A few hundred images are too few
+            to learn their statistics anew, so they stay frozen unless asked for.
+    """
+    for part in module.modules():
+        if batch_norm or not isinstance(part, BATCH_NORMS):
+            for parameter in part.parameters(recurse=False):
+                parameter.requires_grad_(True)
 
 
 def is_frozen(module: nn.Module) -> bool:
@@ -310,14 +319,14 @@ class GradualUnfreezing(Callback):
     """Let the backbone learn stage by stage, from the last to the first.
 
     The early stages see edges and colours, which serve every task; the late ones are the most
-    special (Howard and Ruder 2018).
+    special (Howard and Ruder 2018). Batch norm stays frozen.
     """
 
     def __init__(self, backbone: Backbone, every: int = 1) -> None:
         """Remember what to unfreeze.
 
         Args:
-            backbone: Frozen entirely when training begins.
+            backbone: In the first epochs all of it is frozen, and only a head learns.
             every: After how many epochs another stage joins in.
         """
         self.stages = backbone.stages
@@ -334,7 +343,10 @@ class GradualUnfreezing(Callback):
     def _set(self, epochs: int) -> None:
         learning = min(epochs // self.every, len(self.stages))
         for number, stage in enumerate(reversed(self.stages)):
-            stage.requires_grad_(number < learning)
+            if number < learning:
+                unfreeze(stage)
+            else:
+                freeze(stage)
 
 
 def extract_features(backbone: Backbone, loader: DataLoader) -> TensorDataset:
