@@ -26,6 +26,10 @@ with warnings.catch_warnings():
     import timm
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+ALTERNATIVES = (
+    "Take efficientnet_lite0, whose weights come with the course; or give the path of a file with "
+    "a state dict as `weights`; or weights=None to start at random."
+)
 BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 
 
@@ -161,7 +165,7 @@ def build_backbone(
         try:
             state = read_weights(weights)
         except TrainingError as error:
-            raise TransferError(str(error)) from error
+            raise TransferError(f"{error} {ALTERNATIVES}") from error
     if weights is not None:
         by = "order" if state.keys() != net.state_dict().keys() else "name"
         report = load_matching(net, state, by)
@@ -182,8 +186,7 @@ def _imagenet_weights(name: str) -> dict[str, Tensor]:
         reason = getattr(error, "reason", None) or error
         raise TransferError(
             f"The weights of {name} are not on this computer and could not be downloaded "
-            f"({reason}). Take efficientnet_lite0, whose weights come with the course; or give "
-            f"the path of a file with them as `weights`; or weights=None to start at random."
+            f"({reason}). {ALTERNATIVES}"
         ) from error
 
 
