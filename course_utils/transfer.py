@@ -115,7 +115,7 @@ class Backbone(nn.Module):
         self.net = net.to(memory_format=torch.channels_last)
         self.register_buffer("mean", torch.tensor(recipe.mean), persistent=False)
         self.register_buffer("std", torch.tensor(recipe.std), persistent=False)
-        net.eval()
+        self.eval()
         with torch.no_grad():
             self.num_features = self(torch.zeros(1, 3, 64, 64)).shape[1]
 
