@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -56,20 +57,32 @@ def test_runs_twice_with_the_same_outputs(path, elsewhere):
     assert f"{len(code_cells(nb))} passed" in again.stdout  # not one cell was left out
 
 
+FOLDER = "own photographs"
 OWN_IMAGES = {
     "01_data_exploration": {},
     "02_cnn_from_scratch": {
-        "binary_data": str(PHOTOS),
-        "binary_classes": '["birds", "vehicles"]',
+        "binary_data": FOLDER,
+        "binary_classes": '["große Vögel", "Autos & more"]',
         "image_size": "40",
     },
+    "03_transfer_learning": {},
+    "04_training_curves": {"image_size": "20"},
+    "05_confusion_matrices": {"imbalanced_data": FOLDER, "image_size": "40"},
+    "06_tensorboard": {"image_size": "40"},
 }
+NEW_NAMES = {"birds": "große Vögel", "fruit": "fruit", "vehicles": "Autos & more"}
+
+
+def test_every_notebook_is_tried_on_a_folder_of_ones_own():
+    assert list(OWN_IMAGES) == [path.stem for path in PATHS]
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("name", OWN_IMAGES)
 def test_runs_on_a_folder_of_ones_own(name, elsewhere):
-    parameters = {"data": str(PHOTOS)} | OWN_IMAGES[name]
+    for old, new in NEW_NAMES.items():
+        shutil.copytree(PHOTOS / old, elsewhere / FOLDER / new)
+    parameters = {"data": FOLDER} | OWN_IMAGES[name]
     options = Options(output=elsewhere, tiny=True, parameters=parameters)
     result = run_notebook(NOTEBOOKS / f"{name}.ipynb", options)
     assert result.ok, result.error
