@@ -280,3 +280,17 @@ def test_flipped_labels_come_first():
     assert torch.equal(
         torch.tensor(found["suggestion"].tolist()), logits[found.index.tolist()].argmax(1)
     )
+
+
+def test_top_classes_of_one_image():
+    logits = torch.tensor([1.0, 3.0, 2.0, -1.0])
+    net = nn.Sequential(nn.Flatten(), nn.Linear(12, 4), nn.Dropout(0.5))
+    nn.init.zeros_(net[1].weight)
+    net[1].bias.data = logits
+    names = ["a", "b", "c", "d"]
+    top = evaluation.top_classes(net, torch.zeros(3, 2, 2), names, most=3)
+    assert top["class"].tolist() == ["b", "c", "a"]
+    expected = logits.exp() / logits.exp().sum()
+    assert top["probability"].tolist() == pytest.approx(expected[[1, 2, 0]].tolist())
+    assert net.training
+    assert len(evaluation.top_classes(net, torch.zeros(3, 2, 2), names)) == 4

@@ -228,3 +228,14 @@ def test_health_grid_draws_what_can_be_drawn(tmp_path):
         "Pictures of 2 files with findings: 1 x unreadable, 1 x duplicate, 1 x empty class folder."
     )
     assert "nothing found" in plots.health_grid(findings.iloc[:0], tmp_path).get_label()
+
+
+def test_prediction_draws_the_image_and_its_classes():
+    top = pd.DataFrame({"class": ["cat", "dog & cow"], "probability": [0.75, 0.25]})
+    figure = plots.prediction(Image.new("RGB", (8, 4), "red"), top, "A photograph")
+    left, right = figure.axes
+    assert left.images[0].get_array().shape == (4, 8, 3)
+    assert [bar.get_width() for bar in right.containers[0]] == [0.75, 0.25]
+    assert [label.get_text() for label in right.get_yticklabels()] == ["cat", "dog & cow"]
+    assert [text.get_text() for text in right.texts] == ["75.0%", "25.0%"]
+    assert "A photograph: cat 75.0%, dog & cow 25.0%." in figure.get_label()

@@ -6,6 +6,7 @@ import pickle
 import random
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from torch import nn
@@ -433,4 +434,121 @@ class TestFiles:
                 2,
                 checkpoint=path,
                 resume=True,
+            )
+
+
+class FakeValidation(training.Callback):
+    """Overwrites what the validation set said, so that a test decides when progress ends."""
+
+    def __init__(self, column, values):
+        self.column, self.values, self.weights = column, values, []
+
+    def on_epoch_end(self, run):
+        run.history.rows[-1][self.column] = self.values[len(run.history) - 1]
+        self.weights.append(copy.deepcopy(run.model.state_dict()))
+
+
+class TestEarlyStopping:
+    def stop(self, column, values, **options):
+        model = network()
+        fake = FakeValidation(column, values)
+        stopping = training.EarlyStopping(monitor=column, **options)
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.05)
+        history = fit(model, *loaders(), optimizer, len(values), callbacks=[fake, stopping])
+        return model, fake, stopping, len(history)
+
+    @pytest.mark.parametrize(
+        ("column", "values", "options", "best_epoch", "epochs"),
+        [
+            ("val_loss", [3.0, 1.0, 2.0, 2.0, 0.5], {"patience": 2}, 2, 4),
+            ("val_loss", [3.0, 1.0, 2.0, 2.0, 0.5], {"patience": 3}, 5, 5),
+            ("val_accuracy", [0.1, 0.5, 0.4, 0.5, 0.9], {"patience": 2}, 2, 4),
+            ("val_loss", [3.0, 2.9, 2.8, 2.7], {"patience": 2, "min_delta": 0.5}, 1, 3),
+            ("val_loss", [2.0, float("nan"), float("nan"), 1.0], {"patience": 2}, 1, 3),
+        ],
+    )
+    def test_it_stops_and_gives_the_best_weights_back(
+        self, column, values, options, best_epoch, epochs
+    ):
+        model, fake, stopping, ran = self.stop(column, values, **options)
+        assert (stopping.best_epoch, ran) == (best_epoch, epochs)
+        assert stopping.best == values[best_epoch - 1]
+        assert_same(model.state_dict(), fake.weights[best_epoch - 1])
+
+    def test_a_resumed_run_stops_where_the_whole_one_does(self, tmp_path):
+        values = [3.0, 1.0, 2.0, 2.0, 2.0, 0.5]
+
+        def run(epochs, **options):
+            model = network()
+            callbacks = [FakeValidation("val_loss", values), training.EarlyStopping(patience=3)]
+            optimizer = torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9)
+            fit(model, *loaders(), optimizer, epochs, callbacks=callbacks, **options)
+            return model, callbacks[1]
+
+        whole, expected = run(6)
+        run(3, checkpoint=tmp_path / "run.pt")
+        resumed, stopping = run(6, checkpoint=tmp_path / "run.pt", resume=True)
+        assert (stopping.best, stopping.best_epoch) == (expected.best, expected.best_epoch)
+        assert_same(resumed.state_dict(), whole.state_dict())
+
+    def test_a_second_training_starts_anew(self):
+        stopping = training.EarlyStopping(patience=5)
+        for _ in range(2):
+            model = network()
+            optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+            history = fit(model, *loaders(), optimizer, 2, callbacks=[stopping])
+            assert stopping.best == min(history["val_loss"])
+
+    def test_what_is_monitored_must_exist(self):
+        with pytest.raises(ValueError, match="val_loss"):
+            training.EarlyStopping(monitor="loss")
+
+
+class TestRangeTest:
+    def test_rates_grow_and_everything_is_as_before(self):
+        model = network().eval()
+        train_loader, _ = loaders()
+        groups = [{"params": list(model[:3].parameters()), "lr": 0.01}]
+        groups += [{"params": list(model[3:].parameters()), "lr": 0.1}]
+        optimizer = torch.optim.SGD(groups, momentum=0.9)
+        before = copy.deepcopy((model.state_dict(), optimizer.state_dict()))
+        order = next(iter(train_loader))[1]
+        train_loader, _ = loaders()
+        torch.manual_seed(3)
+        drawn = torch.rand(())
+        torch.manual_seed(3)
+        test = training.learning_rate_range_test(model, train_loader, optimizer, 1e-5, 1e-2, 20)
+        assert torch.rand(()) == drawn
+        assert torch.equal(next(iter(train_loader))[1], order)
+        assert_same(model.state_dict(), before[0])
+        assert optimizer.state_dict() == before[1]
+        assert not model.training and all(p.grad is None for p in model.parameters())
+        np.testing.assert_allclose(test["learning_rate"], np.geomspace(1e-5, 1e-2, 20))
+
+    def test_it_ends_when_the_loss_explodes(self):
+        model = network()
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        test = training.learning_rate_range_test(
+            model, loaders()[0], optimizer, 1e-3, 1e6, steps=60
+        )
+        assert len(test) < 60
+        assert test["smoothed"].iloc[-1] > 4 * test["smoothed"].min()
+        lowest = test["learning_rate"][test["smoothed"].idxmin()]
+        assert training.suggest_learning_rate(test) <= lowest < test["learning_rate"].iloc[-1]
+
+    def test_the_suggestion_is_where_the_loss_falls_fastest(self):
+        rates = np.geomspace(1e-5, 1, 51)
+        loss = 2 - 1.5 / (1 + np.exp(-3 * (np.log10(rates) + 3)))  # steepest at 0.001
+        loss[45:] = 10
+        test = pd.DataFrame({"learning_rate": rates, "loss": loss, "smoothed": loss})
+        assert training.suggest_learning_rate(test) == pytest.approx(1e-3, rel=0.01)
+        with pytest.raises(ValueError, match="2 steps are too few"):
+            training.suggest_learning_rate(test.iloc[:2])
+
+    def test_an_empty_loader_gets_a_sentence(self):
+        model = network()
+        empty = make_loader(data(0), 4)
+        with pytest.raises(TrainingError, match="no batch"):
+            training.learning_rate_range_test(
+                model, empty, torch.optim.SGD(model.parameters(), lr=0.1)
             )

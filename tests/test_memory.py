@@ -1,0 +1,57 @@
+"""Whole data sets in memory: the same images as on disk, all of one size, normalised alike."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from course_utils.data import DataError
+from course_utils.data.datasets import InMemory, load_splits
+from course_utils.data.memory import first_of_each_class, load_in_memory
+from course_utils.transforms import resize
+
+PHOTOS = Path(__file__).parent / "fixtures" / "photos"
+
+
+def test_the_images_are_those_of_the_splits():
+    parts, memory = load_splits(PHOTOS, seed=3), load_in_memory(PHOTOS, 24, seed=3)
+    assert list(memory) == ["train", "val", "test"]
+    for name, part in parts.items():
+        expected = InMemory.decode(part, resize(24))
+        assert torch.equal(memory[name].images, expected.images)
+        assert memory[name].targets.tolist() == part.targets
+        assert memory[name].classes == part.classes
+
+
+def test_all_parts_are_normalised_by_the_training_images():
+    memory = load_in_memory(PHOTOS, 24)
+    train = memory["train"].batch_transform(memory["train"].images)
+    torch.testing.assert_close(train.mean(dim=(0, 2, 3)), torch.zeros(3), atol=1e-5, rtol=0)
+    variance = train.var(dim=(0, 2, 3), correction=0)
+    torch.testing.assert_close(variance, torch.ones(3), atol=1e-4, rtol=0)
+    image = memory["train"].images[:1]
+    assert all(torch.equal(part.batch_transform(image), train[:1]) for part in memory.values())
+    assert all(part.transform is None for part in memory.values())
+
+
+def test_a_transform_of_ones_own_takes_the_place_of_normalising():
+    memory = load_in_memory(PHOTOS, 24, mode="L", transform=lambda batch: batch.float())
+    images, _ = memory["val"][0]
+    assert images.shape == (1, 24, 24) and torch.equal(images, memory["val"].images[0].float())
+
+
+def test_the_first_of_each_class_are_kept():
+    whole = load_splits(PHOTOS)["train"]  # at least four images of each class
+    few = first_of_each_class(whole, max_images=9)
+    assert few.targets == [0, 0, 0, 1, 1, 1, 2, 2, 2]
+    for label in range(3):
+        of_class = [sample for sample in whole.samples if sample[1] == label]
+        assert [sample for sample in few.samples if sample[1] == label] == of_class[:3]
+    assert first_of_each_class(whole, max_images=1).targets == [0, 0, 1, 1, 2, 2]
+    assert first_of_each_class(whole, max_images=1000).samples == whole.samples
+    assert len(load_in_memory(PHOTOS, 8, max_images=9)["train"]) == 9
+
+
+def test_a_missing_folder_gets_a_sentence(tmp_path):
+    with pytest.raises(DataError, match="There is no folder"):
+        load_in_memory(tmp_path / "nowhere", 24)
