@@ -37,7 +37,7 @@ from torchvision.utils import make_grid
 from course_utils import plots
 from course_utils.evaluation import confusion_matrix, predict
 from course_utils.models import count_parameters
-from course_utils.training import Callback, Run, _random_state, _set_random_state
+from course_utils.training import Callback, Run, random_state, set_random_state
 
 PARTS = (
     "scalars",
@@ -189,7 +189,7 @@ class TensorBoardLogger(Callback):
         """Leave no trace in the training run, except for the time it takes."""
         start = time.perf_counter()
         loaders = [run.train_loader, *self.loaders.values()]
-        states = [(loader, _random_state(loader)) for loader in loaders]
+        states = [(loader, random_state(loader)) for loader in loaders]
         modes = [(module, module.training) for module in run.model.modules()]
         try:
             yield
@@ -200,7 +200,7 @@ class TensorBoardLogger(Callback):
             for module, mode in modes:
                 module.training = mode
             for loader, state in states:
-                _set_random_state(state, loader)
+                set_random_state(state, loader)
             self.seconds += time.perf_counter() - start
 
     def _writer(self, name: str = "") -> SummaryWriter:

@@ -430,7 +430,7 @@ def learning_rate_range_test(
     loss_fn = loss_fn or default_loss
     device = next(model.parameters()).device
     state = copy.deepcopy((model.state_dict(), optimizer.state_dict()))
-    generators, was_training = _random_state(loader), model.training
+    generators, was_training = random_state(loader), model.training
     shares = [group["lr"] / optimizer.param_groups[0]["lr"] for group in optimizer.param_groups]
     rates = np.geomspace(low, high, steps)
     rows: list[tuple[float, float, float]] = []
@@ -452,7 +452,7 @@ def learning_rate_range_test(
         optimizer.load_state_dict(state[1])
         optimizer.zero_grad()
         model.train(was_training)
-        _set_random_state(generators, loader)
+        set_random_state(generators, loader)
     return pd.DataFrame(rows, columns=["learning_rate", "loss", "smoothed"])
 
 
@@ -504,7 +504,7 @@ def save_checkpoint(run: Run, path: str | Path) -> None:
         "callbacks": [callback.state_dict() for callback in run.callbacks],
         "history": run.history.rows,
         "stop": run.stop,
-        "random": _random_state(run.train_loader),
+        "random": random_state(run.train_loader),
     }
     save_atomically(state, path)
 
@@ -601,7 +601,7 @@ def load_checkpoint(run: Run, path: str | Path) -> None:
         callback.load_state_dict(kept)
     run.history.rows[:] = state["history"]
     run.stop = state["stop"]
-    _set_random_state(state["random"], run.train_loader)
+    set_random_state(state["random"], run.train_loader)
 
 
 def _require_fit(model: nn.Module, weights: dict[str, Any], name: str) -> None:
@@ -636,8 +636,15 @@ def _read(path: str | Path) -> dict[str, Any]:
     return state
 
 
-def _random_state(loader: DataLoader) -> dict[str, Any]:
-    """Collect the state of every random generator that training draws from."""
+def random_state(loader: DataLoader) -> dict[str, Any]:
+    """Collect the state of every random generator that training draws from.
+
+    Args:
+        loader: Its own generators count, too.
+
+    Returns:
+        States by the name of the generator, in a form that a checkpoint can keep.
+    """
     version, internal, gauss = random.getstate()
     numpy_state = np.random.get_state()  # noqa: NPY002
     return {
@@ -650,7 +657,13 @@ def _random_state(loader: DataLoader) -> dict[str, Any]:
     }
 
 
-def _set_random_state(state: dict[str, Any], loader: DataLoader) -> None:
+def set_random_state(state: dict[str, Any], loader: DataLoader) -> None:
+    """Bring every random generator back to an earlier state.
+
+    Args:
+        state: What `random_state` gave.
+        loader: The loader that it was asked about, or one like it.
+    """
     version, internal, gauss = state["python"]
     random.setstate((version, tuple(internal), gauss))
     name, keys, *rest = state["numpy"]
