@@ -6,7 +6,7 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 READY := $(VENV)/.ready
 
-.PHONY: help course test lab notebooks lint clean
+.PHONY: help course test lab notebooks student instructor lint clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1|\2/p' Makefile | awk -F'|' '{ printf "%-16s %s\n", $$1, $$2 }'
@@ -22,6 +22,12 @@ lab: $(READY) ## open the notebooks in JupyterLab
 
 notebooks: $(READY) ## execute the notebooks in place, for committing (ARGS: names of notebooks)
 	$(RUN) tools/execute_notebooks.py $(ARGS)
+
+student: $(READY) ## make the edition for students, dist/student and a zip of it
+	$(RUN) -m course_utils student
+
+instructor: $(READY) ## make the edition for instructors, dist/instructor and a zip of it
+	$(RUN) -m course_utils instructor
 
 lint: $(READY) ## check the style of code and notebooks
 	$(RUN) -m ruff check .

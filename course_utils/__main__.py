@@ -1,4 +1,4 @@
-"""The command line of the course: `python -m course_utils run`, `list`, `data`."""
+"""The command line of the course; `python -m course_utils --help` lists its commands."""
 
 import argparse
 import sys
@@ -86,6 +86,43 @@ def _data_get(options: argparse.Namespace) -> int:
     return 0
 
 
+def _edition(options: argparse.Namespace) -> int:
+    from course_utils import editions
+
+    build = {"student": editions.build_student, "instructor": editions.build_instructor}
+    try:
+        folder = build[options.edition](options.output.absolute())
+    except editions.EditionError as error:
+        return _refuse(error)
+    print(f"{show_path(folder)} and {show_path(folder)}.zip")
+    return 0
+
+
+def _grade(options: argparse.Namespace) -> int:
+    from course_utils import grade
+    from course_utils.paths import output_folder
+    from course_utils.run import RunError, format_table
+
+    limits = grade.Limits(options.seconds, options.memory)
+    output = options.output.absolute() if options.output else output_folder("grades")
+    try:
+        submissions, remarks = grade.grade_folder(options.folder, limits, options.jobs)
+        output.mkdir(parents=True, exist_ok=True)
+        grade.write_csv(output / "grades.csv", submissions)
+        grade.write_report(output / "grades.html", submissions, remarks, limits)
+    except (grade.GradeError, RunError) as error:
+        return _refuse(error)
+    except OSError as error:
+        reason = error.strerror or error
+        return _refuse(OSError(f"Cannot write to the folder {show_path(output)} ({reason})."))
+    if submissions:
+        print(format_table(grade.rows(submissions)))
+    for remark in remarks:
+        print(remark)
+    print(f"\nTo read: {show_path(output / 'grades.html')} and {show_path(output / 'grades.csv')}")
+    return 0
+
+
 def _refuse(error: Exception) -> int:
     print(error, file=sys.stderr)
     return 2
@@ -123,6 +160,27 @@ def _parser() -> argparse.ArgumentParser:
     get = actions.add_parser("get", help="prepare a set as a folder of images")
     get.add_argument("name", metavar="NAME")
     get.set_defaults(command=_data_get)
+    for name in ("student", "instructor"):
+        edition = commands.add_parser(name, help=f"make the edition for {name}s, and a zip of it")
+        edition.add_argument(
+            "--output", type=Path, default=Path("dist"), help="folder to write to (default: dist)"
+        )
+        edition.set_defaults(command=_edition, edition=name)
+
+    grade = commands.add_parser("grade", help="mark a folder of handed-in notebooks")
+    grade.add_argument("folder", type=Path, metavar="FOLDER")
+    grade.add_argument("--output", type=Path, help="folder to write to (default: build/grades)")
+    grade.add_argument(
+        "--seconds",
+        type=_positive,
+        default=60,
+        help="the longest time for one exercise (default: 60)",
+    )
+    grade.add_argument(
+        "--memory", type=_positive, default=4096, help="the most memory, in MiB (default: 4096)"
+    )
+    grade.add_argument("--jobs", type=_positive, default=1, help="how many notebooks at a time")
+    grade.set_defaults(command=_grade)
     return parser
 
 

@@ -7,6 +7,8 @@ from pathlib import Path
 import nbformat
 from nbformat import NotebookNode
 
+from course_utils.paths import repository
+
 PAGE = """<!DOCTYPE html>
 <html lang="en">
 <head>
@@ -54,6 +56,9 @@ th, td { padding: .3rem .8rem; border: 0; border-bottom: 1px solid var(--line); 
 .output_html td, .output_html th { text-align: right; }
 blockquote { margin: 1.2rem 0; padding: .2rem 1rem; background: var(--tint);
   border-left: 4px solid #e69f00; }
+details { margin: .4rem 0; padding: .1rem .9rem; border: 1px solid var(--line);
+  border-radius: 6px; }
+summary { cursor: pointer; }
 .quiet { color: var(--quiet); font-size: .92rem; }
 .failed { color: var(--bad); font-weight: 600; }
 article { border-top: 1px solid var(--line); padding: .3rem 0; }
@@ -82,7 +87,7 @@ def write_html(nb: NotebookNode, target: Path) -> None:
     style = f"{colours}\n{STYLE}\n.highlight {{ background: var(--tint); }}"
     back = '<p class="quiet"><a href="index.html">All notebooks</a></p>\n'
     body = back + _error_note(nb) + _link_pages(without_requests(body))
-    _write_page(target, title(nb) or target.stem, body, style)
+    write_page(target, title(nb) or target.stem, body, style)
 
 
 def write_index(executed: Path, target: Path) -> None:
@@ -96,7 +101,10 @@ def write_index(executed: Path, target: Path) -> None:
     names = [path.stem for path in sorted(executed.glob("*.ipynb"))]
     entries = [_entry(name, nb) for name, nb in zip(names, notebooks, strict=True)]
     body = "<h1>Image classification with PyTorch</h1>\n" + "\n".join(entries)
-    _write_page(target / "index.html", "Image classification with PyTorch", body, STYLE)
+    body += '\n<p><a href="glossary.html">Glossary</a> · <a href="pitfalls.html">Pitfalls</a></p>'
+    write_page(target / "index.html", "Image classification with PyTorch", body)
+    for path in (repository() or Path.cwd()).glob("notebooks/*.md"):
+        _write_text_page(path, target / f"{path.stem}.html")
 
 
 def without_requests(body: str) -> str:
@@ -110,14 +118,36 @@ def without_requests(body: str) -> str:
 
 
 def _link_pages(body: str) -> str:
-    """Let links to other notebooks lead to their pages."""
-    return re.sub(r'(\bhref="\d\d_\w+)\.ipynb\b', r"\1.html", body)
+    """Let links to other notebooks, the glossary and the pitfalls lead to their pages."""
+    return re.sub(r'(\bhref="(?:\d\d_\w+|glossary|pitfalls))\.(?:ipynb|md)\b', r"\1.html", body)
 
 
-def _write_page(target: Path, title: str, body: str, style: str) -> None:
+def write_page(target: Path, title: str, body: str, style: str = STYLE) -> None:
+    """Write a page in the look of the course.
+
+    Args:
+        target: The file to write.
+        title: Plain text.
+        body: HTML.
+        style: CSS.
+    """
     page = PAGE.format(title=html.escape(title), style=style, body=body)
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_text(page, encoding="utf-8")
+
+
+def _write_text_page(source: Path, target: Path) -> None:
+    """Write a page of Markdown, whose headings can be linked, as HTML."""
+    from nbconvert.filters import markdown2html
+
+    text = source.read_text(encoding="utf-8")
+    # Links follow GitHub, where the name of a heading has no capitals.
+    body = re.sub(r'\bid="[^"]*"', lambda found: found.group().lower(), markdown2html(text))
+    body = _link_pages(body)
+    title = text.splitlines()[0].removeprefix("# ")
+    write_page(
+        target, title, f'<p class="quiet"><a href="index.html">All notebooks</a></p>\n{body}'
+    )
 
 
 def _error_note(nb: NotebookNode) -> str:

@@ -1,8 +1,9 @@
-"""Write a zip file whose bytes depend on nothing but its contents."""
+"""Where the bundled archives lie, and how they are written."""
 
 import hashlib
-import zipfile
 from pathlib import Path
+
+from course_utils.archive import write_zip
 
 ARCHIVES = Path(__file__).resolve().parents[1] / "course_utils" / "data" / "archives"
 
@@ -10,21 +11,11 @@ ARCHIVES = Path(__file__).resolve().parents[1] / "course_utils" / "data" / "arch
 def write_archive(path: Path, files: dict[str, bytes]) -> None:
     """Write `files` to a zip file, the same bytes on every machine, and print its checksum.
 
-    The entries are sorted, dated 1980 and stored as they are: images are compressed already, and a
-    compressor's output would differ from one version of zlib to the next.
-
     Args:
         path: The zip file to write.
         files: Contents by name inside the archive.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
-        for name in sorted(files):
-            entry = zipfile.ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0))
-            # The defaults differ between Windows and the rest.
-            entry.create_system = 3
-            entry.external_attr = 0o644 << 16
-            archive.writestr(entry, files[name])
+    write_zip(path, files)
     content = path.read_bytes()
     print(f"{path.name}: {len(files)} files, {len(content):,} bytes")
     print(f"sha256 {hashlib.sha256(content).hexdigest()}")

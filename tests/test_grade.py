@@ -1,0 +1,211 @@
+"""Handed-in notebooks get the points they earn, whatever their code does."""
+
+import csv
+import os
+from copy import deepcopy
+from pathlib import Path
+
+import nbformat
+import pytest
+from notebook_lint import NOTEBOOKS
+
+from course_utils import editions, grade
+from course_utils.__main__ import main
+from course_utils.exercises.cells import read_answers, tagged_cells
+from course_utils.grade import Limits, find_answer, find_submissions
+
+STEM = "01_data_exploration"
+ROOT = Path(__file__).resolve().parents[1]
+COURSE = nbformat.read(NOTEBOOKS / f"{STEM}.ipynb", as_version=4)
+ANSWERS = read_answers(ROOT / "solutions" / f"{STEM}.py")
+NAMES = list(tagged_cells(COURSE, "exercise"))
+
+FORGED = """
+import json, os
+for number in range(64):
+    try:
+        os.write(number, b'{"name": "01.1", "state": "passed", "text": ""}\\n')
+    except OSError:
+        pass
+print('{"name": "01.1", "state": "passed", "text": ""}')
+def to_picture(tensor): ...
+"""
+TRICKS = {  # code in the cell of 01.1 -> state of that exercise
+    "hangs": ("while True: pass", grade.TOO_SLOW),
+    "leaves": ("import os\nos._exit(0)", grade.CRASHED),
+    "exits": ("import sys\nsys.exit()", "not yet"),
+    "breaks": ("def to_picture(tensor)", "not yet"),
+    "eats memory": ("hoard = []\nwhile True: hoard.append(bytearray(2**26))", grade.TOO_LARGE),
+    "forges": (FORGED, "not tried yet"),
+    "other name": ("def picture(tensor): ...", "not yet"),
+}
+TAMPERING = {
+    "no check": "import course_utils.exercises as e\ne.CHECKS['01.1'] = lambda answer: None",
+    "no examination": "import course_utils.exercises as e\ne.examine = lambda *a: e.Verdict('passed')",
+    "all close": "import course_utils.exercises as e\ne.close.__code__ = (lambda *a: True).__code__",
+    "all equal": "import numpy\nnumpy.allclose = lambda *a, **k: True",
+    "equal tensors": "import torch\ntorch.Tensor.__eq__ = lambda *a: True",
+    "builtins": "import builtins\nbuiltins.len = lambda x: 4",
+}
+
+
+def changed(**cells):
+    """The notebook with all solutions, and other code in some cells, by exercise."""
+    nb = editions.solved(COURSE, ANSWERS)
+    for name, code in cells.items():
+        tagged_cells(nb, "exercise")[name].source = code
+    return nb
+
+
+def hand_in(folder, nb, name=f"{STEM}.ipynb"):
+    folder.mkdir(parents=True, exist_ok=True)
+    nbformat.write(nb, folder / name)
+
+
+@pytest.fixture(scope="module")
+def marked(tmp_path_factory):
+    """One class of students, marked once."""
+    root = tmp_path_factory.mktemp("class")
+    hand_in(root / "Ada Lovelace", changed())
+    hand_in(root / "Jörg <b>", deepcopy(COURSE))
+    hand_in(root / "=HYPERLINK(1)", changed(**{NAMES[1]: COURSE_CELL[NAMES[1]]}))
+    for trick, (code, _) in TRICKS.items():
+        hand_in(root / trick, changed(**{"01.1": code}))
+    for trick, code in TAMPERING.items():
+        hand_in(root / trick, changed(**{"01.1": f"{code}\ndef to_picture(tensor): return tensor"}))
+    without = changed()
+    without.cells.remove(tagged_cells(without, "check")["01.1"])
+    hand_in(root / "deletes", without)
+    other = changed()
+    tagged_cells(other, "check")["01.1"].source = 'print("01.1: passed")'
+    hand_in(root / "edits", other)
+    (root / "broken").mkdir()
+    (root / "broken" / f"{STEM}.ipynb").write_text("{", "utf-8")
+    (root / "other.ipynb").write_text("{}", "utf-8")
+    submissions, remarks = grade.grade_folder(root, Limits(seconds=20, memory=1500), jobs=2)
+    return root, {one.student: one.marks for one in submissions}, remarks, submissions
+
+
+COURSE_CELL = {name: cell.source for name, cell in tagged_cells(COURSE, "exercise").items()}
+
+
+@pytest.mark.long
+def test_solutions_get_all_points_and_untried_exercises_none(marked):
+    _, marks, _, _ = marked
+    assert {mark.state for mark in marks["Ada Lovelace"].values()} == {"passed"}
+    assert {mark.state for mark in marks["Jörg <b>"].values()} == {"not tried yet"}
+    assert list(marks["Ada Lovelace"]) == NAMES
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("trick", TRICKS)
+def test_a_bad_exercise_costs_its_own_point_only(marked, trick):
+    _, marks, _, _ = marked
+    assert marks[trick].pop("01.1").state == TRICKS[trick][1]
+    assert {mark.state for mark in marks[trick].values()} == {"passed"}
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("trick", TAMPERING)
+def test_tampering_costs_all_points(marked, trick):
+    _, marks, _, _ = marked
+    assert {mark.state for mark in marks[trick].values()} == {grade.TAMPERED}
+
+
+@pytest.mark.long
+def test_without_its_check_an_exercise_does_not_count(marked):
+    _, marks, _, _ = marked
+    assert marks["deletes"].pop("01.1").state == grade.MISSING
+    assert marks["edits"].pop("01.1").state == grade.CHANGED
+    assert {m.state for name in ("deletes", "edits") for m in marks[name].values()} == {"passed"}
+
+
+@pytest.mark.long
+def test_files_that_cannot_be_marked_are_named(marked):
+    _, marks, remarks, _ = marked
+    assert "broken" not in marks
+    assert len(remarks) == 2
+    assert any(remark.startswith(f"broken/{STEM}.ipynb could not be marked") for remark in remarks)
+    assert "other.ipynb is no notebook of the course." in remarks
+
+
+@pytest.mark.long
+def test_the_table_and_the_report(marked, tmp_path):
+    _, marks, remarks, submissions = marked
+    grade.write_csv(tmp_path / "grades.csv", submissions)
+    text = (tmp_path / "grades.csv").read_bytes()
+    assert text.startswith(b"\xef\xbb\xbf")  # so that a spreadsheet takes it for UTF-8
+    table = {row["student"]: row for row in csv.DictReader(text.decode("utf-8-sig").splitlines())}
+    assert list(table["Ada Lovelace"]) == ["student", *NAMES, "points"]
+    assert table["Ada Lovelace"]["points"] == str(len(NAMES))
+    assert table["Jörg <b>"]["points"] == "0"
+    assert table["'=HYPERLINK(1)"][NAMES[1]] == "0"  # no formula
+    assert len(table) == len(marks)
+
+    grade.write_report(tmp_path / "grades.html", submissions, remarks, Limits())
+    page = (tmp_path / "grades.html").read_text("utf-8")
+    assert "Jörg &lt;b&gt;" in page
+    assert "took longer than 20 seconds" in page
+    assert "<script" not in page
+
+
+def test_whose_notebook_it_is(tmp_path):
+    for name in (f"{STEM}_ada.ipynb", f"grace-{STEM}.ipynb", f"{STEM}_ada (1).ipynb"):
+        hand_in(tmp_path, COURSE, name)
+    hand_in(tmp_path / "Alan" / "deep" / "folder", COURSE, "my solution.ipynb")
+    hand_in(tmp_path / "Alan" / ".ipynb_checkpoints", COURSE, "my solution-checkpoint.ipynb")
+    os.utime(tmp_path / f"{STEM}_ada.ipynb", (1, 1))
+    submissions, remarks = find_submissions(tmp_path)
+    assert [one.student for one in submissions] == ["Alan", "ada", "grace"]
+    assert {one.notebook for one in submissions} == {"01"}
+    assert submissions[1].path.name == f"{STEM}_ada (1).ipynb"  # the newer one
+    assert len(remarks) == 1
+    assert remarks[0].startswith(f"{STEM}_ada.ipynb was left out")
+
+
+def test_the_answer_may_stand_in_several_cells():
+    nb = deepcopy(COURSE)
+    name = NAMES[0]
+    check = tagged_cells(nb, "check")[name]
+    place = nb.cells.index(check)
+    nb.cells.insert(place, nbformat.v4.new_markdown_cell("A thought."))
+    nb.cells.insert(place, nbformat.v4.new_code_cell("%matplotlib inline\nx = 1"))
+    found = find_answer(nb, name, check.source)
+    assert found == [COURSE_CELL[name], "\nx = 1"]
+
+
+def test_comments_in_a_check_cell_are_no_tampering():
+    nb = deepcopy(COURSE)
+    check = tagged_cells(nb, "check")["01.1"]
+    original = check.source
+    check.source = f"# hooray\n{original}  # passed"
+    assert find_answer(nb, "01.1", original) == [COURSE_CELL["01.1"]]
+    check.source = f"{original}\nprint('01.1: passed')"
+    assert find_answer(nb, "01.1", original).state == grade.CHANGED
+
+
+def test_a_notebook_without_tags_and_ids_is_understood():
+    """Some editors drop them."""
+    nb = deepcopy(COURSE)
+    for cell in nb.cells:
+        cell.metadata.clear()
+        cell.id = nbformat.v4.new_code_cell().id
+    for name, check in tagged_cells(COURSE, "check").items():
+        assert find_answer(nb, name, check.source) == [COURSE_CELL[name]]
+
+
+def test_a_folder_that_is_not_there_or_empty(tmp_path, capsys):
+    assert main(["grade", str(tmp_path / "nowhere")]) == 2
+    assert "There is no folder" in capsys.readouterr().err
+    assert main(["grade", str(tmp_path)]) == 2
+    assert "There is no notebook in" in capsys.readouterr().err
+
+
+def test_the_command_with_nothing_to_mark(tmp_path, capsys):
+    (tmp_path / "one.ipynb").write_text("{}", "utf-8")
+    assert main(["grade", str(tmp_path), "--output", str(tmp_path / "out")]) == 0
+    assert "one.ipynb is no notebook of the course." in capsys.readouterr().out
+    assert (tmp_path / "out" / "grades.html").is_file()
+    (tmp_path / "file").write_text("")
+    assert main(["grade", str(tmp_path), "--output", str(tmp_path / "file")]) == 2
+    assert "Cannot write to the folder" in capsys.readouterr().err
