@@ -39,10 +39,11 @@ TRICKS = {  # code in the cell of 01.1 -> state of that exercise
     "forges": (FORGED, "not tried yet"),
     "other name": ("def picture(tensor): ...", "not yet"),
 }
+IMPORT = "import course_utils.exercises as e\n"
 TAMPERING = {
-    "no check": "import course_utils.exercises as e\ne.CHECKS['01.1'] = lambda answer: None",
-    "no examination": "import course_utils.exercises as e\ne.examine = lambda *a: e.Verdict('passed')",
-    "all close": "import course_utils.exercises as e\ne.close.__code__ = (lambda *a: True).__code__",
+    "no check": f"{IMPORT}e.CHECKS['01.1'] = lambda answer: None",
+    "no examination": f"{IMPORT}e.examine = lambda *a: e.Verdict('passed')",
+    "all close": f"{IMPORT}e.close.__code__ = (lambda *a: True).__code__",
     "all equal": "import numpy\nnumpy.allclose = lambda *a, **k: True",
     "equal tensors": "import torch\ntorch.Tensor.__eq__ = lambda *a: True",
     "builtins": "import builtins\nbuiltins.len = lambda x: 4",
