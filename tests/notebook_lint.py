@@ -13,6 +13,7 @@ from pathlib import Path
 
 import nbformat
 
+from course_utils.exercises.cells import tagged_cells
 from course_utils.run import parameters
 
 NOTEBOOKS = Path(__file__).resolve().parents[1] / "notebooks"
@@ -174,6 +175,65 @@ def rule_pitfalls(nb, name):
             yield number, 'a Pitfall box must start its cell with "> **Pitfall"'
 
 
+def rule_exercises(nb, name):
+    """Three to five exercises: a statement, the cell to change, and its check, in this order."""
+    number = name.split("_")[0]
+    cells = [cell for cell in tagged_cells(nb, "exercise").values()]
+    names = list(tagged_cells(nb, "exercise"))
+    if names != [f"{number}.{k}" for k in range(1, len(names) + 1)] or not 3 <= len(names) <= 5:
+        yield 0, f"three to five exercises, {number}.1 and so on; not {names}"
+    for exercise, cell in zip(names, cells, strict=True):
+        place = nb.cells.index(cell)
+        statement, check = nb.cells[place - 1], nb.cells[place + 1]
+        if not statement.source.startswith(f"### Exercise {exercise}: "):
+            yield place, f'the cell above must start with "### Exercise {exercise}: "'
+        is_check = re.fullmatch(rf'check\("{exercise}", \w+\)', check.source)
+        if not is_check or f"check-{exercise}" not in tags(check):
+            yield place + 2, f"the cell below must be the check of {exercise}, and nothing else"
+    if names and ": open" not in nb.cells[nb.cells.index(cells[-1]) - 1].source.splitlines()[0]:
+        yield 0, "the last exercise must be an open one"
+
+
+def rule_predictions(nb, name):
+    """At least two predictions are asked for, in cells of their own, and answered later."""
+    found = tagged_cells(nb, "prediction")
+    number = name.split("_")[0]
+    if list(found) != [f"{number}.{letter}" for letter in "abcdef"[: len(found)]] or len(found) < 2:
+        yield 0, f"two predictions or more, {number}.a and so on; not {list(found)}"
+    for prediction, cell in found.items():
+        place = nb.cells.index(cell)
+        match = re.fullmatch(r"(\w+) = None(  # .+)?", cell.source)
+        if not match or "Predict first" not in nb.cells[place - 1].source:
+            yield place + 1, "a prediction is one line, guess = None, below its question"
+            continue
+        feedback = tagged_cells(nb, "feedback").get(prediction)
+        call = f'compare("{prediction}", {match.group(1)}, '
+        if feedback is None or nb.cells.index(feedback) < place or call not in feedback.source:
+            yield place + 1, f"no feedback cell below with {call}…)"
+
+
+def rule_quiz(nb, name):
+    """Five questions close the notebook, each with one right answer, and a reason for each."""
+    quiz = [cell for cell in nb.cells if "quiz" in tags(cell)]
+    if len(quiz) != 5:
+        yield 0, f"five questions in the quiz, not {len(quiz)}"
+    for position, cell in enumerate(quiz, start=1):
+        place = nb.cells.index(cell) + 1
+        if not cell.source.startswith(f"**Question {position}.** "):
+            yield place, f'must start with "**Question {position}.** "'
+        answers = re.findall(ANSWER, cell.source, re.DOTALL)
+        letters = "".join(letter for letter, _, _ in answers)
+        verdicts = [verdict for _, verdict, _ in answers]
+        if letters not in ("ABC", "ABCD") or cell.source.count("<details>") != len(letters):
+            yield place, f"answers A, B, C and perhaps D, not {letters!r}"
+        if verdicts.count("Right") != 1 or any(len(why.strip()) < 20 for _, _, why in answers):
+            yield place, "one answer is right, the others wrong, each with its reason"
+
+
+ANSWER = (
+    r"<details><summary>([A-D])\. [^\n]+</summary>\n\n(Right|Wrong)[:,] ((?:(?!<details).)+?)"
+    r"\n\n</details>"
+)
 RULES = {
     rule.__name__.removeprefix("rule_"): rule
     for rule in list(globals().values())

@@ -18,6 +18,8 @@ def test_the_notebook_keeps_the_rules(path):
 def good():
     """A notebook as it is after running; nothing is wrong with it."""
     nb = small_notebook(code("x = 1"), code("print(x)"))
+    recap = nb.cells.index(cell_of(nb, "## 4"))
+    nb.cells[recap:recap] = exercises()
     for count, (_, cell) in enumerate(code_cells(nb), start=1):
         cell.execution_count = count
         if "print" in cell.source:
@@ -25,6 +27,30 @@ def good():
         if "display" in cell.source:
             cell.outputs = [picture("A figure that shows nothing at all")]
     return nb
+
+
+def exercises():
+    """Two predictions, three exercises and a quiz."""
+    cells = []
+    for letter in "ab":
+        guess = f"guess_{letter}"
+        cells += [new_markdown_cell(f"**Predict first**: which {letter}?")]
+        cells += [code(f"{guess} = None  # a number", f"prediction-91.{letter}")]
+        cells += [code(f'compare("91.{letter}", {guess}, x)', f"feedback-91.{letter}")]
+    for number, kind in enumerate(("complete a line", "write it", "open"), start=1):
+        cells += [new_markdown_cell(f"### Exercise 91.{number}: {kind}\n\nDo it.")]
+        cells += [code(f"def f{number}(): ...", f"exercise-91.{number}")]
+        cells += [code(f'check("91.{number}", f{number})', f"check-91.{number}")]
+    for number in range(1, 6):
+        answers = [
+            f"<details><summary>{letter}. This</summary>\n\n"
+            f"{verdict}: there is a good reason.\n\n</details>"
+            for letter, verdict in zip("ABC", ("Wrong", "Right", "Wrong"), strict=True)
+        ]
+        question = new_markdown_cell("\n\n".join([f"**Question {number}.** Why?", *answers]))
+        question.metadata["tags"] = ["quiz"]
+        cells.append(question)
+    return cells
 
 
 def picture(alt):
@@ -125,6 +151,25 @@ BROKEN = [
     ("metadata", tiny_missing, "tiny is missing"),
     ("headline", untag('print("working'), "0 cells tagged 'headline'"),
     ("compared", compare_nothing, "only 0 of 4"),
+    ("exercises", untag("def f2"), "not ['91.1', '91.3']"),
+    ("exercises", set_source("### Exercise 91.2", "Exercise 91.2", "Task"), "the cell above"),
+    ("exercises", set_source('check("91.2"', "f2)", "f2, 1)"), "the cell below must be the check"),
+    ("exercises", untag('check("91.2"'), "the cell below must be the check"),
+    ("exercises", set_source("### Exercise 91.3", "open", "write it"), "must be an open one"),
+    ("predictions", untag("guess_b"), "two predictions or more"),
+    ("predictions", set_source("guess_b", "None", "3"), "one line"),
+    ("predictions", set_source("**Predict first**: which b", "Predict", "Think"), "its question"),
+    ("predictions", untag('compare("91.b"'), "no feedback cell below"),
+    ("predictions", set_source('compare("91.b"', "guess_b", "guess_a"), "no feedback cell"),
+    ("quiz", untag("**Question 5"), "not 4"),
+    ("quiz", set_source("**Question 5", "5", "6"), 'with "**Question 5'),
+    ("quiz", set_source("**Question 5", "B. ", "C. "), "not 'ACC'"),
+    ("quiz", set_source("**Question 5", "Right", "Wrong"), "one answer is right"),
+    (
+        "quiz",
+        set_source("**Question 5", "Right: there is a good reason.", "Right: yes."),
+        "one answer",
+    ),
     ("pitfalls", add_text("Look:\n\n> **Pitfall.** It is wrong."), "Pitfall"),
 ]
 
