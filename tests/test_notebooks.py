@@ -11,6 +11,8 @@ import nbformat
 import pytest
 from notebook_lint import NOTEBOOKS, code_cells, rule_compared
 
+from course_utils.editions import solved
+from course_utils.exercises.cells import read_answers, tagged_cells
 from course_utils.run import THREAD_VARIABLES, Options, run_notebook
 
 PHOTOS = Path(__file__).parent / "fixtures" / "photos"
@@ -29,6 +31,12 @@ def nbval(path):
         text=True,
         encoding="utf-8",
     )
+
+
+def printed(nb, kind):
+    """What the cells of a kind printed, by the name of their exercise or prediction."""
+    cells = tagged_cells(nb, kind)
+    return {name: "".join(out.text for out in cell.outputs) for name, cell in cells.items()}
 
 
 @pytest.fixture
@@ -52,6 +60,8 @@ def test_runs_twice_with_the_same_outputs(path, elsewhere):
     executed = elsewhere / "executed" / path.name
     nb = nbformat.read(executed, as_version=4)
     assert not list(rule_compared(nb, path.stem))
+    assert all(": not tried yet" in said for said in printed(nb, "check").values())
+    assert all(": no prediction yet." in said for said in printed(nb, "feedback").values())
     again = nbval(executed)
     assert again.returncode == 0, again.stdout[-6000:]
     assert f"{len(code_cells(nb))} passed" in again.stdout  # not one cell was left out
@@ -79,13 +89,21 @@ def test_every_notebook_is_tried_on_a_folder_of_ones_own():
 
 @pytest.mark.long
 @pytest.mark.parametrize("name", OWN_IMAGES)
-def test_runs_on_a_folder_of_ones_own(name, elsewhere):
+def test_solved_it_runs_on_a_folder_of_ones_own(name, elsewhere):
+    """With all solutions in place every check passes, whatever the images are."""
     for old, new in NEW_NAMES.items():
         shutil.copytree(PHOTOS / old, elsewhere / FOLDER / new)
     parameters = {"data": FOLDER} | OWN_IMAGES[name]
+    answers = read_answers(NOTEBOOKS.parent / "solutions" / f"{name}.py")
+    nb = solved(nbformat.read(NOTEBOOKS / f"{name}.ipynb", as_version=4), answers)
+    nbformat.write(nb, elsewhere / f"{name}.ipynb")
     options = Options(output=elsewhere, tiny=True, parameters=parameters)
-    result = run_notebook(NOTEBOOKS / f"{name}.ipynb", options)
+    result = run_notebook(elsewhere / f"{name}.ipynb", options)
     assert result.ok, result.error
+    executed = nbformat.read(elsewhere / "executed" / f"{name}.ipynb", as_version=4)
+    checks = printed(executed, "check")
+    assert checks == {exercise: f"{exercise}: passed\n" for exercise in checks}
+    assert not any("no prediction" in said for said in printed(executed, "feedback").values())
 
 
 def test_a_changed_output_is_found(course, elsewhere):
