@@ -1,4 +1,4 @@
-"""What the README tells people to type exists."""
+"""What the README and the teaching guide tell people to type exists."""
 
 import re
 import shlex
@@ -13,14 +13,16 @@ from course_utils.run import parameters, title
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text("utf-8")
+PAGES = README + (ROOT / "TEACHING.md").read_text("utf-8")
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
 
 def commands():
-    """Every command line in the README: those in blocks, and those in the text."""
-    blocks = re.findall(r"^```\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
+    """Every command line on the two pages: those in blocks, and those in the text."""
+    blocks = re.findall(r"^```\n(.*?)^```", PAGES, re.DOTALL | re.MULTILINE)
     lines = [line for block in blocks for line in block.splitlines()]
-    lines += re.findall(r"`((?:make|python|pytest) [^`]+)`", re.sub(r"```.*?```", "", README))
+    text = re.sub(r"^```.*?^```", "", PAGES, flags=re.DOTALL | re.MULTILINE)
+    lines += re.findall(r"`((?:make|python|pytest) [^`]+)`", text)
     return sorted({line for line in lines if re.match(r"\S*(?:make|python|py|conda)\b", line)})
 
 
@@ -47,7 +49,9 @@ def test_the_command_exists(command):
 def check_our_command(words):
     """The options exist, and so do the notebooks, parameters and sets they name."""
     if words[-1] == "--help":
-        words = words[:-1]
+        with pytest.raises(SystemExit, match="0"):
+            _parser().parse_args(words)
+        return
     options = vars(_parser().parse_args(words))
     for wanted in options.get("only", []):
         [path] = [path for path in NOTEBOOKS if path.stem.startswith(wanted)]
