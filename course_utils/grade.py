@@ -39,6 +39,7 @@ from course_utils.run import THREAD_VARIABLES, find_notebooks, title
 TOO_SLOW, TOO_LARGE, CRASHED = "too slow", "too much memory", "crashed"
 CHANGED, MISSING, TAMPERED = "check changed", "exercise missing", "tampered"
 MEBIBYTE = 2**20
+START_SECONDS = 300  # to import torch; before that no handed-in code runs
 
 
 class GradeError(ValueError):
@@ -50,7 +51,7 @@ class Limits:
     """What a handed-in notebook may use.
 
     Attributes:
-        seconds: The longest time for an exercise, and for the start of the process.
+        seconds: The longest time for an exercise.
         memory: The most memory of the process, in MiB.
     """
 
@@ -253,15 +254,16 @@ def _run_worker(job: dict[str, Any], limits: Limits) -> dict[str, Mark]:
         try:
             process.stdin.write(json.dumps(job | {"word": word}).encode() + b"\n")
             process.stdin.close()
-            for name in ("", *names):  # first the word that it is ready
-                ending = _wait(process, lines, limits, word)
+            if _wait(process, lines, START_SECONDS, limits.memory, word) != {"ready": True}:
+                raise RuntimeError("the process that judges it did not start")
+            for name in names:
+                ending = _wait(process, lines, limits.seconds, limits.memory, word)
                 if isinstance(ending, str):
-                    lost = names if not name else [name]
-                    return marks | dict.fromkeys(lost, Mark(ending, _reason(ending, limits)))
-                if name:
-                    marks[name] = Mark(ending["state"], ending["text"])
-                if name and ending["state"] == TAMPERED:
-                    return dict.fromkeys(names, Mark(TAMPERED, ending["text"]))
+                    marks[name] = Mark(ending, _reason(ending, limits))
+                    break
+                marks[name] = Mark(ending["state"], ending["text"])
+                if marks[name].state == TAMPERED:
+                    return dict.fromkeys(names, marks[name])
         finally:
             _kill(process)
     return marks
@@ -295,12 +297,12 @@ def _lines(process: subprocess.Popen) -> SimpleQueue:
 
 
 def _wait(
-    process: subprocess.Popen, lines: SimpleQueue, limits: Limits, word: str
+    process: subprocess.Popen, lines: SimpleQueue, seconds: int, memory: int, word: str
 ) -> dict[str, Any] | str:
     """Wait for the next report, or say how the process ended."""
-    end = time.monotonic() + limits.seconds
+    end = time.monotonic() + seconds
     while time.monotonic() < end:
-        if _memory(process) > limits.memory * MEBIBYTE:
+        if _memory(process) > memory * MEBIBYTE:
             return TOO_LARGE
         try:
             line = lines.get(timeout=0.05)

@@ -1,0 +1,226 @@
+"""Typical wrong answers to the exercises of notebook 03, each with a part of its hint."""
+
+
+# %% 03.1: in the file and not in the network
+def missing_names(own, given):
+    return {name for name in given if name not in own}
+
+
+# %% 03.1: that is in both
+def missing_names(own, given):
+    return set(own) & set(given)
+
+
+# %% 03.1: the network does not miss that
+def missing_names(own, given):
+    return set(own) ^ set(given)
+
+
+# %% 03.1: make it a set
+def missing_names(own, given):
+    return [name for name in own if name not in given]
+
+
+# %% 03.1: it should be x.bias, x.weight
+def missing_names(own, given):
+    return {name for name in own if not any(name in other for other in given)}
+
+
+# %% 03.2: without its dropout
+def head_epoch(net, batches, optimizer):
+    net.backbone.requires_grad_(False)
+    net.train()
+    net.eval()
+    for pixels, labels in batches:
+        loss = nn.functional.cross_entropy(net(pixels), labels)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    return net
+
+
+# %% 03.2: statistics of the batch
+def head_epoch(net, batches, optimizer):
+    net.backbone.requires_grad_(False)
+    net.train()
+    for layer in net.backbone.modules():
+        if isinstance(layer, nn.BatchNorm2d):
+            layer.track_running_stats = False
+    for pixels, labels in batches:
+        loss = nn.functional.cross_entropy(net(pixels), labels)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    return net
+
+
+# %% 03.2: the next one may not
+def head_epoch(net, batches, optimizer):
+    net.train()
+    net.backbone.eval()
+    for pixels, labels in batches:
+        loss = nn.functional.cross_entropy(net(pixels), labels)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    return net
+
+
+# %% 03.2: something in the body still moves
+def head_epoch(net, batches, optimizer):
+    net.backbone.requires_grad_(False)
+    net.train()
+    for pixels, labels in batches:
+        loss = nn.functional.cross_entropy(net(pixels), labels)
+        net.backbone.eval()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    return net
+
+
+# %% 03.2: does not require grad
+def head_epoch(net, batches, optimizer):
+    net.requires_grad_(False)
+    net.train()
+    net.backbone.eval()
+    for pixels, labels in batches:
+        loss = nn.functional.cross_entropy(net(pixels), labels)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    return net
+
+
+# %% 03.2: nothing was learned
+def head_epoch(net, batches, optimizer):
+    net.backbone.requires_grad_(False)
+    net.train()
+    net.backbone.eval()
+    for pixels, labels in batches:
+        loss = nn.functional.cross_entropy(net(pixels), labels)
+        loss.backward()
+        optimizer.zero_grad()
+        optimizer.step()
+    return net
+
+
+# %% 03.3: the first step moves nothing
+def warm_up(step, peak, warmup):
+    return peak * min(step / warmup, 1)
+
+
+# %% 03.3: they should stay at 0.4
+def warm_up(step, peak, warmup):
+    return peak * (step + 1) / warmup
+
+
+# %% 03.3: yours comes later
+def warm_up(step, peak, warmup):
+    return peak * min((step + 1) / (warmup + 1), 1)
+
+
+# %% 03.3: there is no warm-up
+def warm_up(step, peak, warmup):
+    return max(peak * min((step + 1) / warmup, 1), peak)
+
+
+# %% 03.3: is no number
+def warm_up(step, peak, warmup):
+    return [peak * min((number + 1) / warmup, 1) for number in range(step)]
+
+
+# %% 03.4: the numbers of cutouts
+fashion_report = {
+    "images": 187,
+    "frozen features": 0.893,
+    "fine-tuned": 0.920,
+    "only frozen right": 2,
+    "only fine-tuned right": 7,
+    "pays off": "cannot tell",
+}
+
+# %% 03.4: ten classes
+fashion_report = {
+    "images": 187,
+    "frozen features": 0.8,
+    "fine-tuned": 0.85,
+    "only frozen right": 2,
+    "only fine-tuned right": 7,
+    "pays off": "cannot tell",
+}
+
+# %% 03.4: mixed up
+fashion_report = {
+    "images": 720,
+    "frozen features": 0.75,
+    "fine-tuned": 0.8,
+    "only frozen right": 60,
+    "only fine-tuned right": 24,
+    "pays off": "no",
+}
+
+# %% 03.4: between equally good methods
+fashion_report = {
+    "images": 720,
+    "frozen features": 0.75,
+    "fine-tuned": 0.76,
+    "only frozen right": 30,
+    "only fine-tuned right": 37,
+    "pays off": "yes",
+}
+
+# %% 03.4: should be between 0 and 1
+fashion_report = {
+    "images": 720,
+    "frozen features": 75.0,
+    "fine-tuned": 80.0,
+    "only frozen right": 24,
+    "only fine-tuned right": 60,
+    "pays off": "yes",
+}
+
+# %% 03.5: mugs and plates of the example
+photo_report = {
+    "counts": {"mugs": 21, "plates": 20},
+    "frozen features": 0.854,
+    "beats baseline": "yes",
+    "curve": {8: (0.71, 0.12), 12: (0.74, 0.09)},
+    "more photographs": "cannot tell",
+}
+
+# %% 03.5: the interval of 0.6
+photo_report = {
+    "counts": {"oaks": 30, "limes": 22},
+    "frozen features": 0.6,
+    "beats baseline": "yes",
+    "curve": {8: (0.55, 0.12), 12: (0.58, 0.1)},
+    "more photographs": "cannot tell",
+}
+
+# %% 03.5: the last step of your curve
+photo_report = {
+    "counts": {"oaks": 30, "limes": 22},
+    "frozen features": 0.9,
+    "beats baseline": "yes",
+    "curve": {8: (0.85, 0.12), 12: (0.88, 0.1)},
+    "more photographs": "yes",
+}
+
+# %% 03.5: a part of them is held out
+photo_report = {
+    "counts": {"oaks": 30, "limes": 12},
+    "frozen features": 0.9,
+    "beats baseline": "yes",
+    "curve": {8: (0.85, 0.12), 12: (0.88, 0.1)},
+    "more photographs": "cannot tell",
+}
+
+# %% 03.5: too small to say anything
+photo_report = {
+    "counts": {"oaks": 5, "limes": 6},
+    "frozen features": 0.9,
+    "beats baseline": "yes",
+    "curve": {2: (0.85, 0.12), 4: (0.88, 0.1)},
+    "more photographs": "cannot tell",
+}
