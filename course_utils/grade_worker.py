@@ -11,6 +11,7 @@ import json
 import os
 import sys
 from collections.abc import Callable
+from inspect import getattr_static
 from typing import Any
 
 import numpy
@@ -23,7 +24,7 @@ import course_utils.exercises
 from course_utils.exercises import WRONG, Verdict, checks_of, examine
 
 TAMPERED = "tampered"
-WATCHED = (builtins, numpy, pandas, torch, torch.testing, torch.nn.functional, torch.Tensor)
+WATCHED = (builtins, numpy, pandas, torch, torch.testing, torch.nn.functional)
 
 
 def main() -> None:
@@ -81,6 +82,8 @@ def _fingerprint() -> dict[tuple[str, str], tuple[object, object]]:
     """Give every function and class of the modules that the checks rely on, with its code."""
     modules = [*WATCHED, *(m for name, m in sys.modules.items() if name.startswith("course_utils"))]
     spaces = {module.__name__: vars(module) for module in modules}
+    tensor = torch.Tensor  # an attribute that hides one of its base class counts as a change
+    spaces["Tensor"] = {name: getattr_static(tensor, name) for name in dir(tensor)}
     spaces["checks"] = course_utils.exercises.CHECKS
     return {
         (space, name): (value, getattr(value, "__code__", None))

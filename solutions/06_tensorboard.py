@@ -43,7 +43,7 @@ guess_hparams = 3
 
 # %% 06.3
 # `average` is carried from step to step as it is; only what is shown is divided.
-# After one value the average is (1 - weight) · value, so the curve starts at the first value itself.
+# After one value the average is (1 - weight) · value, so the curve starts at the first value.
 def smooth(values, weight=0.6):
     average, shown = 0, []
     for n, value in enumerate(values, start=1):

@@ -1,15 +1,19 @@
 """Handed-in notebooks get the points they earn, whatever their code does."""
 
+import builtins
 import csv
 import os
 from copy import deepcopy
 from pathlib import Path
 
 import nbformat
+import numpy as np
 import pytest
+import torch
 from notebook_lint import NOTEBOOKS
 
-from course_utils import editions, grade
+import course_utils.exercises
+from course_utils import editions, grade, grade_worker
 from course_utils.__main__ import main
 from course_utils.exercises.cells import read_answers, tagged_cells
 from course_utils.grade import Limits, find_answer, find_submissions
@@ -18,35 +22,37 @@ STEM = "01_data_exploration"
 ROOT = Path(__file__).resolve().parents[1]
 COURSE = nbformat.read(NOTEBOOKS / f"{STEM}.ipynb", as_version=4)
 ANSWERS = read_answers(ROOT / "solutions" / f"{STEM}.py")
-NAMES = list(tagged_cells(COURSE, "exercise"))
+STARTS = {name: cell.source for name, cell in tagged_cells(COURSE, "exercise").items()}
+NAMES = list(STARTS)
 
 FORGED = """
-import json, os
+import os
 for number in range(64):
     try:
-        os.write(number, b'{"name": "01.1", "state": "passed", "text": ""}\\n')
+        os.write(number, b'{"name": "01.2", "state": "passed", "text": ""}\\n')
     except OSError:
         pass
-print('{"name": "01.1", "state": "passed", "text": ""}')
-def to_picture(tensor): ...
+print('{"name": "01.2", "state": "passed", "text": ""}')
+digit_augmentation = None
 """
-TRICKS = {  # code in the cell of 01.1 -> state of that exercise
-    "hangs": ("while True: pass", grade.TOO_SLOW),
-    "leaves": ("import os\nos._exit(0)", grade.CRASHED),
-    "exits": ("import sys\nsys.exit()", "not yet"),
-    "breaks": ("def to_picture(tensor)", "not yet"),
-    "eats memory": ("hoard = []\nwhile True: hoard.append(bytearray(2**26))", grade.TOO_LARGE),
-    "forges": (FORGED, "not tried yet"),
-    "other name": ("def picture(tensor): ...", "not yet"),
+HOARD = "hoard = []\nwhile True: hoard.append(bytearray(2**26))"
+TRICKS = {  # by student: exercise -> code in its cell, and what becomes of it
+    "clumsy": {
+        "01.1": ("while True: pass", grade.TOO_SLOW),
+        "01.2": ("import os\nos._exit(0)", grade.CRASHED),
+        "01.3": ("import sys\nsys.exit()", "not yet"),
+        "01.4": ("def leaked(train_images", "not yet"),
+    },
+    "cunning": {
+        "01.1": (HOARD, grade.TOO_LARGE),
+        "01.2": (FORGED, "not tried yet"),
+        "01.3": ("def shares(labels, num_classes): ...", "not yet"),
+    },
 }
 IMPORT = "import course_utils.exercises as e\n"
 TAMPERING = {
-    "no check": f"{IMPORT}e.CHECKS['01.1'] = lambda answer: None",
-    "no examination": f"{IMPORT}e.examine = lambda *a: e.Verdict('passed')",
-    "all close": f"{IMPORT}e.close.__code__ = (lambda *a: True).__code__",
-    "all equal": "import numpy\nnumpy.allclose = lambda *a, **k: True",
+    "no check": f"{IMPORT}e.CHECKS['01.2'] = lambda answer: None",
     "equal tensors": "import torch\ntorch.Tensor.__eq__ = lambda *a: True",
-    "builtins": "import builtins\nbuiltins.len = lambda x: 4",
 }
 
 
@@ -68,57 +74,80 @@ def marked(tmp_path_factory):
     """One class of students, marked once."""
     root = tmp_path_factory.mktemp("class")
     hand_in(root / "Ada Lovelace", changed())
-    hand_in(root / "Jörg <b>", deepcopy(COURSE))
-    hand_in(root / "=HYPERLINK(1)", changed(**{NAMES[1]: COURSE_CELL[NAMES[1]]}))
-    for trick, (code, _) in TRICKS.items():
-        hand_in(root / trick, changed(**{"01.1": code}))
-    for trick, code in TAMPERING.items():
-        hand_in(root / trick, changed(**{"01.1": f"{code}\ndef to_picture(tensor): return tensor"}))
-    without = changed()
-    without.cells.remove(tagged_cells(without, "check")["01.1"])
-    hand_in(root / "deletes", without)
-    other = changed()
-    tagged_cells(other, "check")["01.1"].source = 'print("01.1: passed")'
-    hand_in(root / "edits", other)
+    hand_in(root / "=Jörg <b>", deepcopy(COURSE))
+    for student, cells in TRICKS.items():
+        hand_in(root / student, changed(**{name: code for name, (code, _) in cells.items()}))
+    for student, code in TAMPERING.items():
+        hand_in(root / student, changed(**{"01.1": f"{code}\ndef to_picture(x): return x"}))
+    nb = changed()
+    nb.cells.remove(tagged_cells(nb, "check")["01.1"])
+    tagged_cells(nb, "check")["01.2"].source = 'print("01.2: passed")'
+    hand_in(root / "careless", nb)
     (root / "broken").mkdir()
     (root / "broken" / f"{STEM}.ipynb").write_text("{", "utf-8")
     (root / "other.ipynb").write_text("{}", "utf-8")
-    submissions, remarks = grade.grade_folder(root, Limits(seconds=20, memory=1500), jobs=2)
+    submissions, remarks = grade.grade_folder(root, Limits(seconds=15, memory=1500), jobs=2)
     return root, {one.student: one.marks for one in submissions}, remarks, submissions
 
 
-COURSE_CELL = {name: cell.source for name, cell in tagged_cells(COURSE, "exercise").items()}
+def states(marks, without=()):
+    return {mark.state for name, mark in marks.items() if name not in without}
 
 
 @pytest.mark.long
 def test_solutions_get_all_points_and_untried_exercises_none(marked):
     _, marks, _, _ = marked
-    assert {mark.state for mark in marks["Ada Lovelace"].values()} == {"passed"}
-    assert {mark.state for mark in marks["Jörg <b>"].values()} == {"not tried yet"}
+    assert states(marks["Ada Lovelace"]) == {"passed"}
+    assert states(marks["=Jörg <b>"]) == {"not tried yet"}
     assert list(marks["Ada Lovelace"]) == NAMES
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("trick", TRICKS)
-def test_a_bad_exercise_costs_its_own_point_only(marked, trick):
+@pytest.mark.parametrize("student", TRICKS)
+def test_a_bad_exercise_costs_its_own_point_only(marked, student):
     _, marks, _, _ = marked
-    assert marks[trick].pop("01.1").state == TRICKS[trick][1]
-    assert {mark.state for mark in marks[trick].values()} == {"passed"}
+    found = {name: marks[student][name].state for name in TRICKS[student]}
+    assert found == {name: state for name, (_, state) in TRICKS[student].items()}
+    assert states(marks[student], without=TRICKS[student]) == {"passed"}
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("trick", TAMPERING)
-def test_tampering_costs_all_points(marked, trick):
+@pytest.mark.parametrize("student", TAMPERING)
+def test_tampering_costs_all_points(marked, student):
     _, marks, _, _ = marked
-    assert {mark.state for mark in marks[trick].values()} == {grade.TAMPERED}
+    assert states(marks[student]) == {grade.TAMPERED}
+
+
+@pytest.mark.parametrize(
+    ("place", "name", "value"),
+    [
+        (course_utils.exercises, "examine", lambda *a: None),
+        (course_utils.exercises, "close", lambda *a: True),
+        (course_utils.exercises.close, "__code__", (lambda *a: True).__code__),
+        (np, "allclose", lambda *a, **k: True),
+        (torch, "equal", lambda *a: True),
+        (torch.testing, "assert_close", lambda *a: None),
+        (torch.Tensor, "__eq__", lambda *a: True),
+        (torch.Tensor, "mean", lambda *a: 1),
+        (builtins, "isinstance", lambda *a: True),
+    ],
+)
+def test_changes_of_what_the_checks_rely_on_are_seen(monkeypatch, place, name, value):
+    before = grade_worker._fingerprint()
+    assert not grade_worker._changed(before)
+    with monkeypatch.context() as patch:
+        patch.setattr(place, name, value)
+        seen = grade_worker._changed(before)
+    assert seen
+    assert not grade_worker._changed(before)
 
 
 @pytest.mark.long
 def test_without_its_check_an_exercise_does_not_count(marked):
     _, marks, _, _ = marked
-    assert marks["deletes"].pop("01.1").state == grade.MISSING
-    assert marks["edits"].pop("01.1").state == grade.CHANGED
-    assert {m.state for name in ("deletes", "edits") for m in marks[name].values()} == {"passed"}
+    assert marks["careless"]["01.1"].state == grade.MISSING
+    assert marks["careless"]["01.2"].state == grade.CHANGED
+    assert states(marks["careless"], without=("01.1", "01.2")) == {"passed"}
 
 
 @pytest.mark.long
@@ -139,14 +168,13 @@ def test_the_table_and_the_report(marked, tmp_path):
     table = {row["student"]: row for row in csv.DictReader(text.decode("utf-8-sig").splitlines())}
     assert list(table["Ada Lovelace"]) == ["student", *NAMES, "points"]
     assert table["Ada Lovelace"]["points"] == str(len(NAMES))
-    assert table["Jörg <b>"]["points"] == "0"
-    assert table["'=HYPERLINK(1)"][NAMES[1]] == "0"  # no formula
+    assert table["'=Jörg <b>"]["points"] == "0"  # the mark in front: no formula
     assert len(table) == len(marks)
 
     grade.write_report(tmp_path / "grades.html", submissions, remarks, Limits())
     page = (tmp_path / "grades.html").read_text("utf-8")
-    assert "Jörg &lt;b&gt;" in page
-    assert "took longer than 20 seconds" in page
+    assert "=Jörg &lt;b&gt;" in page
+    assert "took longer than 15 seconds" in page
     assert "<script" not in page
 
 
@@ -172,7 +200,7 @@ def test_the_answer_may_stand_in_several_cells():
     nb.cells.insert(place, nbformat.v4.new_markdown_cell("A thought."))
     nb.cells.insert(place, nbformat.v4.new_code_cell("%matplotlib inline\nx = 1"))
     found = find_answer(nb, name, check.source)
-    assert found == [COURSE_CELL[name], "\nx = 1"]
+    assert found == [STARTS[name], "\nx = 1"]
 
 
 def test_comments_in_a_check_cell_are_no_tampering():
@@ -180,7 +208,7 @@ def test_comments_in_a_check_cell_are_no_tampering():
     check = tagged_cells(nb, "check")["01.1"]
     original = check.source
     check.source = f"# hooray\n{original}  # passed"
-    assert find_answer(nb, "01.1", original) == [COURSE_CELL["01.1"]]
+    assert find_answer(nb, "01.1", original) == [STARTS["01.1"]]
     check.source = f"{original}\nprint('01.1: passed')"
     assert find_answer(nb, "01.1", original).state == grade.CHANGED
 
@@ -192,7 +220,7 @@ def test_a_notebook_without_tags_and_ids_is_understood():
         cell.metadata.clear()
         cell.id = nbformat.v4.new_code_cell().id
     for name, check in tagged_cells(COURSE, "check").items():
-        assert find_answer(nb, name, check.source) == [COURSE_CELL[name]]
+        assert find_answer(nb, name, check.source) == [STARTS[name]]
 
 
 def test_a_folder_that_is_not_there_or_empty(tmp_path, capsys):

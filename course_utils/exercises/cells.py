@@ -62,6 +62,9 @@ def definitions(sources: Iterable[str]) -> str:
 
 def _is_definition(node: ast.stmt) -> bool:
     if isinstance(node, ast.Assign):
+        names = [name for target in node.targets for name in getattr(target, "elts", [target])]
+        if not all(isinstance(name, ast.Name) for name in names):
+            return False
         try:
             ast.literal_eval(node.value)
         except (ValueError, TypeError):

@@ -222,7 +222,7 @@ def _require_logits(outputs: Tensor, others: Tensor) -> None:
             "The ten numbers of an image add up to 1: these are probabilities. The loss applies "
             "the softmax already."
         )
-    if (outputs >= 0).all() and (others >= 0).all():
+    if (outputs >= 0).all() and outputs.any() and (others >= 0).all():
         raise Hint(
             "No logit is ever below 0. What is the last layer? A logit may be any number, or no "
             "class could ever be called unlikely."

@@ -3,35 +3,40 @@
 
 # %% 02.1: no half a pixel
 def size_after(size, layers):
-    for kernel, padding, stride in layers:
+    for layer in layers:
+        kernel, padding, stride = layer
         size = (size + 2 * padding - kernel) / stride + 1
     return size
 
 
 # %% 02.1: on how many sides
 def size_after(size, layers):
-    for kernel, padding, stride in layers:
+    for layer in layers:
+        kernel, padding, stride = layer
         size = (size + padding - kernel) // stride + 1
     return size
 
 
 # %% 02.1: for 4 pixels and a kernel of 3
 def size_after(size, layers):
-    for kernel, padding, stride in layers:
+    for layer in layers:
+        kernel, padding, stride = layer
         size = (size + 2 * padding - kernel) // stride
     return size
 
 
 # %% 02.1: stick out at the end
 def size_after(size, layers):
-    for kernel, padding, stride in layers:
+    for layer in layers:
+        kernel, padding, stride = layer
         size = -((size + 2 * padding - kernel) // -stride) + 1
     return size
 
 
 # %% 02.1: When does the loop return
 def size_after(size, layers):
-    for kernel, padding, stride in layers:
+    for layer in layers:
+        kernel, padding, stride = layer
         size = (size + 2 * padding - kernel) // stride + 1
         return size
     return size
@@ -40,14 +45,16 @@ def size_after(size, layers):
 # %% 02.1: from the size that the one before has left
 def size_after(size, layers):
     result = size
-    for kernel, padding, stride in layers:
+    for layer in layers:
+        kernel, padding, stride = layer
         result = (size + 2 * padding - kernel) // stride + 1
     return result
 
 
 # %% 02.1: The formula stands above
 def size_after(size, layers):
-    for kernel, padding, stride in layers:
+    for layer in layers:
+        kernel, padding, stride = layer
         size = size // stride
     return size
 

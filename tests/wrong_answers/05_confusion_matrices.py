@@ -107,7 +107,10 @@ def best_threshold(is_yes, score, cost_missed, cost_false_alarm):
 
 # %% 05.4: do you use the arguments
 def best_threshold(is_yes, score, cost_missed, cost_false_alarm):
-    return min(np.append(np.unique(score), np.inf), key=lambda line: cost(is_yes, score, line))
+    def total(line):
+        return 5 * (is_yes & (score < line)).sum() + (~is_yes & (score >= line)).sum()
+
+    return min(np.append(np.unique(score), np.inf), key=total)
 
 
 # %% 05.4: if the two costs were exchanged
