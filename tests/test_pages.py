@@ -42,6 +42,12 @@ def anchor(heading):
     return re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-")
 
 
+def running_text(nb):
+    """The text cells after the introduction, but not the quiz."""
+    texts = [cell for cell in nb.cells[1:] if cell.cell_type == "markdown"]
+    return [cell.source for cell in texts if "quiz" not in cell.metadata.get("tags", ())]
+
+
 def prose(text):
     """Running text; code, headings, titles of boxes, tables and tags are blanked out."""
     pattern = r"^```.*?^```|`[^`\n]*`|^#+ [^\n]*$|^> \*\*[^\n]*?\*\*|^\|[^\n]*$|<[^>\n]*>"
@@ -83,8 +89,7 @@ def test_the_glossary_is_in_order_and_says_something():
 
 @pytest.mark.parametrize("stem", COURSE)
 def test_a_term_is_linked_where_a_notebook_first_uses_it(stem):
-    cells = [cell.source for cell in COURSE[stem].cells[1:] if cell.cell_type == "markdown"]
-    text = "\n\n".join(cells)  # after the introduction
+    text = "\n\n".join(running_text(COURSE[stem]))
     missing = []
     for term in TERMS:
         mention = first_mention(term, text)

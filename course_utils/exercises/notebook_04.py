@@ -142,7 +142,7 @@ def _watch(function: Any, starts_in_training: bool) -> tuple[list[bool], Any]:
         torch.manual_seed(4)
         net = Watched().train(starts_in_training)
         optimizer = torch.optim.SGD(net.parameters(), lr=0.1, momentum=0.9)
-        show = "a small network, 4 batches, 2 batches, its optimiser, 3 epochs"
+        show = "a small network, 4 batches, 2 batches, its optimizer, 3 epochs"
         losses = call(function, net, train, val, optimizer, ROUNDS, show=show)
     return net.modes, losses
 
