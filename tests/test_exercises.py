@@ -89,6 +89,25 @@ def test_exercises_solutions_checks_and_predictions_belong_together():
         assert sorted(answers) == sorted(exercises + predictions)
 
 
+def test_definitions_are_what_needs_no_computing():
+    sources = [
+        "import math\nx = 1\ntable = {'a': (1, -2)}\ny = math.sqrt(2)",
+        "%pip install something",
+        "a, b = 1, 2\nfound[0] = 3\nthing.name = 'x'\nx += 1\nprint(x)",
+        "@decorated\ndef f(x=1): ...\nclass C: pass\nfrom os import path",
+    ]
+    space = {"decorated": lambda f: f}
+    exec(definitions(sources), space)
+    assert {"math", "x", "table", "a", "b", "f", "C", "path"} <= set(space)
+    assert space["x"] == 1
+    assert "y" not in space
+
+
+def test_answers_are_read_by_their_names(tmp_path):
+    (tmp_path / "a.py").write_text('"""About."""\n\n# %% 01.1\n# why\nx = 1\n\n# %% 01.a\ny = 2\n')
+    assert read_answers(tmp_path / "a.py") == {"01.1": "# why\nx = 1", "01.a": "y = 2"}
+
+
 def test_an_unknown_exercise(capsys):
     with pytest.raises(ValueError, match="no exercise '01.99'; there are 01.1, "):
         check("01.99", None)

@@ -9,6 +9,7 @@ from notebook_lint import NOTEBOOKS
 
 from course_utils.editions import teaching_notes
 from course_utils.exercises.cells import tagged_cells
+from course_utils.report import write_index
 from course_utils.run import title
 
 ROOT = NOTEBOOKS.parent
@@ -129,14 +130,14 @@ def test_the_guide_has_notes_on_the_notebook(stem):
         assert f"**{part}**" in notes
     minutes = re.findall(r"^\| *(\d+) *\|", notes, re.MULTILINE)
     assert sum(map(int, minutes)) == 90
-    named = re.findall(r"\b\d\d\.\d\b", notes)
+    named = re.findall(r"\b0\d\.\d\b", notes)
     assert set(named) <= set(tagged_cells(COURSE[stem], "exercise"))
 
 
 def test_the_plans_name_exercises_that_exist():
     known = {name for nb in COURSE.values() for name in tagged_cells(nb, "exercise")}
     plans = GUIDE.partition("## The notebooks")[0]
-    named = set(re.findall(r"\b\d\d\.\d\b", plans))
+    named = set(re.findall(r"\b0\d\.\d\b", plans))
     assert named
     assert named <= known
 
@@ -161,3 +162,14 @@ def test_the_sections_that_the_pitfalls_link_exist():
             if line.startswith("## ")
         ]
         assert unquote(section) in headings
+
+
+def test_glossary_and_pitfalls_become_pages_that_links_find(tmp_path):
+    write_index(tmp_path / "nothing executed", tmp_path)
+    glossary = (tmp_path / "glossary.html").read_text("utf-8")
+    assert {anchor(term) for term in TERMS} <= set(re.findall(r'\bid="([^"]+)"', glossary))
+    pitfalls = (tmp_path / "pitfalls.html").read_text("utf-8")
+    assert 'href="01_data_exploration.html#' in pitfalls
+    assert ".ipynb" not in re.findall(r'href="([^"]*)"', pitfalls)
+    index = (tmp_path / "index.html").read_text("utf-8")
+    assert 'href="glossary.html"' in index and 'href="pitfalls.html"' in index
