@@ -283,7 +283,7 @@ def _require_confused(confused: Any, classes: list[str], matrix: np.ndarray) -> 
 def _require_verdict(answer: dict[str, Any], classes: list[str], matrix: np.ndarray) -> None:
     """Compare with a program that always gives the largest class; if two are, with either."""
     given = answer["p-value"]
-    if type(given) not in (int, float) or not 0 <= given <= 1:
+    if isinstance(given, bool) or not isinstance(given, int | float) or not 0 <= given <= 1:
         raise Hint(f'"p-value" should be a number between 0 and 1, not {_short(given)}.')
     sizes = matrix.sum(axis=1)
     duels = [_duel(matrix, label) for label in np.flatnonzero(sizes == sizes.max())]

@@ -85,6 +85,11 @@ def check_measure_accuracy(answer: Any) -> None:
         if not close(share, 0.75):
             raise Hint(f"For ({case}) three of four are right; your function gives {share}.")
         if any(part.training != training for part in net.modules()):
+            if net.training == training:
+                raise Hint(
+                    "net.training is as it was, but the layers inside are still in another mode: "
+                    "a method of the net sets all of them."
+                )
             if training:
                 raise NotTried("it measures right, and leaves a net in eval mode that was training")
             raise Hint("A net in eval mode is in train mode afterwards: what was it before?")
