@@ -69,10 +69,8 @@ def hand_in(folder, nb, name=f"{STEM}.ipynb"):
     nbformat.write(nb, folder / name)
 
 
-@pytest.fixture(scope="module")
-def marked(tmp_path_factory):
-    """One class of students, marked once."""
-    root = tmp_path_factory.mktemp("class")
+def mark_a_class(root):
+    """One class of students, as `grade_folder` marks it."""
     hand_in(root / "Ada Lovelace", changed())
     hand_in(root / "=Jörg <b>", deepcopy(COURSE))
     for student, cells in TRICKS.items():
@@ -87,7 +85,7 @@ def marked(tmp_path_factory):
     (root / "broken" / f"{STEM}.ipynb").write_text("{", "utf-8")
     (root / "other.ipynb").write_text("{}", "utf-8")
     submissions, remarks = grade.grade_folder(root, Limits(seconds=15, memory=1500), jobs=2)
-    return root, {one.student: one.marks for one in submissions}, remarks, submissions
+    return {one.student: one.marks for one in submissions}, remarks, submissions
 
 
 def states(marks, without=()):
@@ -95,27 +93,67 @@ def states(marks, without=()):
 
 
 @pytest.mark.long
-def test_solutions_get_all_points_and_untried_exercises_none(marked):
-    _, marks, _, _ = marked
+def test_a_class_is_marked(tmp_path):
+    """In one test, since to mark a class is slow, and tests are divided among processes."""
+    (tmp_path / "class").mkdir()
+    marks, remarks, submissions = mark_a_class(tmp_path / "class")
+    solutions_get_all_points_and_untried_exercises_none(marks)
+    a_bad_exercise_costs_its_own_point_only(marks)
+    tampering_costs_all_points(marks)
+    without_its_check_an_exercise_does_not_count(marks)
+    files_that_cannot_be_marked_are_named(marks, remarks)
+    the_table_is_for_a_spreadsheet(marks, submissions, tmp_path)
+    the_report_gives_reasons(submissions, remarks, tmp_path)
+
+
+def solutions_get_all_points_and_untried_exercises_none(marks):
     assert states(marks["Ada Lovelace"]) == {"passed"}
     assert states(marks["=Jörg <b>"]) == {"not tried yet"}
     assert list(marks["Ada Lovelace"]) == NAMES
 
 
-@pytest.mark.long
-@pytest.mark.parametrize("student", TRICKS)
-def test_a_bad_exercise_costs_its_own_point_only(marked, student):
-    _, marks, _, _ = marked
-    found = {name: marks[student][name].state for name in TRICKS[student]}
-    assert found == {name: state for name, (_, state) in TRICKS[student].items()}
-    assert states(marks[student], without=TRICKS[student]) == {"passed"}
+def a_bad_exercise_costs_its_own_point_only(marks):
+    for student, cells in TRICKS.items():
+        found = {name: marks[student][name].state for name in cells}
+        assert found == {name: state for name, (_, state) in cells.items()}
+        assert states(marks[student], without=cells) == {"passed"}
 
 
-@pytest.mark.long
-@pytest.mark.parametrize("student", TAMPERING)
-def test_tampering_costs_all_points(marked, student):
-    _, marks, _, _ = marked
-    assert states(marks[student]) == {grade.TAMPERED}
+def tampering_costs_all_points(marks):
+    for student in TAMPERING:
+        assert states(marks[student]) == {grade.TAMPERED}
+
+
+def without_its_check_an_exercise_does_not_count(marks):
+    assert marks["careless"]["01.1"].state == grade.MISSING
+    assert marks["careless"]["01.2"].state == grade.CHANGED
+    assert states(marks["careless"], without=("01.1", "01.2")) == {"passed"}
+
+
+def files_that_cannot_be_marked_are_named(marks, remarks):
+    assert "broken" not in marks
+    assert len(remarks) == 2
+    assert any(remark.startswith(f"broken/{STEM}.ipynb could not be marked") for remark in remarks)
+    assert "other.ipynb is no notebook of the course." in remarks
+
+
+def the_table_is_for_a_spreadsheet(marks, submissions, folder):
+    grade.write_csv(folder / "grades.csv", submissions)
+    text = (folder / "grades.csv").read_bytes()
+    assert text.startswith(b"\xef\xbb\xbf")  # so that a spreadsheet takes it for UTF-8
+    table = {row["student"]: row for row in csv.DictReader(text.decode("utf-8-sig").splitlines())}
+    assert list(table["Ada Lovelace"]) == ["student", *NAMES, "points"]
+    assert table["Ada Lovelace"]["points"] == str(len(NAMES))
+    assert table["'=Jörg <b>"]["points"] == "0"  # the mark in front: no formula
+    assert len(table) == len(marks)
+
+
+def the_report_gives_reasons(submissions, remarks, folder):
+    grade.write_report(folder / "grades.html", submissions, remarks, Limits())
+    page = (folder / "grades.html").read_text("utf-8")
+    assert "=Jörg &lt;b&gt;" in page
+    assert "took longer than 15 seconds" in page
+    assert "<script" not in page
 
 
 @pytest.mark.parametrize(
@@ -140,42 +178,6 @@ def test_changes_of_what_the_checks_rely_on_are_seen(monkeypatch, place, name, v
         seen = grade_worker._changed(before)
     assert seen
     assert not grade_worker._changed(before)
-
-
-@pytest.mark.long
-def test_without_its_check_an_exercise_does_not_count(marked):
-    _, marks, _, _ = marked
-    assert marks["careless"]["01.1"].state == grade.MISSING
-    assert marks["careless"]["01.2"].state == grade.CHANGED
-    assert states(marks["careless"], without=("01.1", "01.2")) == {"passed"}
-
-
-@pytest.mark.long
-def test_files_that_cannot_be_marked_are_named(marked):
-    _, marks, remarks, _ = marked
-    assert "broken" not in marks
-    assert len(remarks) == 2
-    assert any(remark.startswith(f"broken/{STEM}.ipynb could not be marked") for remark in remarks)
-    assert "other.ipynb is no notebook of the course." in remarks
-
-
-@pytest.mark.long
-def test_the_table_and_the_report(marked, tmp_path):
-    _, marks, remarks, submissions = marked
-    grade.write_csv(tmp_path / "grades.csv", submissions)
-    text = (tmp_path / "grades.csv").read_bytes()
-    assert text.startswith(b"\xef\xbb\xbf")  # so that a spreadsheet takes it for UTF-8
-    table = {row["student"]: row for row in csv.DictReader(text.decode("utf-8-sig").splitlines())}
-    assert list(table["Ada Lovelace"]) == ["student", *NAMES, "points"]
-    assert table["Ada Lovelace"]["points"] == str(len(NAMES))
-    assert table["'=Jörg <b>"]["points"] == "0"  # the mark in front: no formula
-    assert len(table) == len(marks)
-
-    grade.write_report(tmp_path / "grades.html", submissions, remarks, Limits())
-    page = (tmp_path / "grades.html").read_text("utf-8")
-    assert "=Jörg &lt;b&gt;" in page
-    assert "took longer than 15 seconds" in page
-    assert "<script" not in page
 
 
 def test_whose_notebook_it_is(tmp_path):
