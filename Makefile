@@ -22,6 +22,7 @@ lab: $(READY) ## open the notebooks in JupyterLab
 
 notebooks: $(READY) ## execute the notebooks in place, for committing (ARGS: names of notebooks)
 	$(RUN) tools/execute_notebooks.py $(ARGS)
+	$(RUN) tools/write_pitfalls.py
 
 student: $(READY) ## make the edition for students, dist/student and a zip of it
 	$(RUN) -m course_utils student

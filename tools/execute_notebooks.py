@@ -5,7 +5,7 @@
 
 A notebook is written only when all of its cells ran. What differs from run to run or from machine
 to machine (times, versions of the interpreter) is left out, so that a difference in git means
-that an output changed. In the end, the page of pitfalls takes over what was measured.
+that an output changed.
 """
 
 import sys
@@ -13,7 +13,6 @@ import time
 from pathlib import Path
 
 import nbformat
-import write_pitfalls
 from nbclient.exceptions import CellControlSignal
 from nbformat import NotebookNode
 
@@ -70,7 +69,6 @@ def main(names: list[str]) -> int:
             print(f"{path.stem}: failed, not written\n{error}", file=sys.stderr)
         else:
             print(f"{path.stem}: written ({format_seconds(time.monotonic() - start)})", flush=True)
-    write_pitfalls.main()
     return 1 if failed else 0
 
 

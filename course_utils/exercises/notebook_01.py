@@ -161,7 +161,7 @@ def check_class_shares(answer: Any) -> None:
         for labels, count in cases
     ]
     if all(close(got, _shares_so_far(*case)) for got, case in zip(given, cases, strict=True)):
-        raise NotTried("for the labels [0, 0, 2, 2] and 4 classes it gives only 3 shares")
+        raise NotTried("it is right for some batches and wrong for others")
     for got, (labels, count) in zip(given, cases, strict=True):
         _require_shares(got, labels, count)
 
