@@ -1,6 +1,7 @@
 """Train a network: the loop of notebook 02, with a history, callbacks and checkpoints."""
 
 import copy
+import glob
 import math
 import os
 import random
@@ -30,6 +31,7 @@ COLUMNS = (
     "learning_rate",
     "seconds",
 )
+LEFT_BEHIND = 600  # seconds after which a half-written file belongs to nobody any more
 
 
 class TrainingError(RuntimeError):
@@ -528,12 +530,21 @@ def save_atomically(state: dict[str, Any], path: str | Path) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.replace(scratch, path)
+        _remove_left_behind(path)
     except (OSError, RuntimeError) as error:
         reason = getattr(error, "strerror", None) or error
         raise TrainingError(f"{path.name} could not be written: {reason}.") from error
     finally:
         with suppress(OSError):  # it is there only when something failed
             scratch.unlink()
+
+
+def _remove_left_behind(path: Path) -> None:
+    """Remove what killed processes left half-written; a young file may be another's at work."""
+    for scratch in path.parent.glob(f".{glob.escape(path.name)}-*"):
+        with suppress(OSError):
+            if time.time() - scratch.stat().st_mtime > LEFT_BEHIND:
+                scratch.unlink()
 
 
 def load_weights(model: nn.Module, path: str | Path) -> None:
