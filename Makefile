@@ -6,16 +6,19 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 READY := $(VENV)/.ready
 
-.PHONY: help course test lab notebooks student instructor lint clean
+.PHONY: help course test test-long lab notebooks student instructor lint clean
 
 help: ## show this list
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1|\2/p' Makefile | awk -F'|' '{ printf "%-16s %s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1|\2/p' Makefile | awk -F'|' '{ printf "%-16s %s\n", $$1, $$2 }'
 
 course: $(READY) ## run every notebook, leave HTML in build/html (ARGS: see python -m course_utils run --help)
 	$(RUN) -m course_utils run $(ARGS)
 
-test: $(READY) ## run all tests, two at a time (ARGS go to pytest)
+test: $(READY) ## run the tests, two at a time (ARGS go to pytest)
 	$(RUN) -m pytest -n 2 --maxschedchunk 1 $(ARGS)
+
+test-long: $(READY) ## run the tests that take long: kills, fuzzing, a classroom (ARGS go to pytest)
+	$(RUN) -m pytest -n 2 --maxschedchunk 1 -m thorough $(ARGS)
 
 lab: $(READY) ## open the notebooks in JupyterLab
 	$(RUN) -m jupyter lab notebooks

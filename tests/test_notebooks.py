@@ -87,7 +87,7 @@ def test_every_notebook_is_tried_on_a_folder_of_ones_own():
     assert list(OWN_IMAGES) == [path.stem for path in PATHS]
 
 
-@pytest.mark.long
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", OWN_IMAGES)
 def test_solved_it_runs_on_a_folder_of_ones_own(name, elsewhere):
     """With all solutions in place every check passes, whatever the images are."""
