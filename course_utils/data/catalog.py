@@ -10,12 +10,10 @@ Every prepared set has the same form, which `torchvision.datasets.ImageFolder` r
 
 import gzip
 import pickle
-import shutil
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,7 +21,7 @@ import numpy as np
 from PIL import Image
 
 from course_utils.data import DataError
-from course_utils.data.download import Source, checksum, extract, fetch
+from course_utils.data.download import Source, checksum, complete_or_nothing, extract, fetch
 from course_utils.paths import output_folder
 
 ARCHIVES = Path(__file__).parent / "archives"
@@ -118,7 +116,8 @@ def _build_fashion_mnist(files: list[Path], folder: Path) -> None:
 
 
 def _build_cifar10(files: list[Path], folder: Path) -> None:
-    with tempfile.TemporaryDirectory() as scratch:
+    # Beside the images: they fit there, while the system's own folder may be small.
+    with tempfile.TemporaryDirectory(prefix=".", dir=folder.parent) as scratch:
         extract(files[0], Path(scratch))
         batches = Path(scratch) / "cifar-10-batches-py"
 
@@ -305,7 +304,7 @@ def prepare(name: str, root: Path | None = None) -> Path:
     data_set = CATALOG[name]
     files = [_locate(source, data_set.bundled, root / "downloads") for source in data_set.sources]
     try:
-        with _complete_or_nothing(folder) as scratch:
+        with complete_or_nothing(folder) as scratch:
             data_set.build(files, scratch)
     except OSError as error:
         raise DataError(
@@ -322,22 +321,3 @@ def _locate(source: Source, bundled: bool, downloads: Path) -> Path:
     if not path.is_file() or checksum(path, source.checksum) != source.checksum:
         raise DataError(f"{source.file_name} is missing or damaged; install course_utils again.")
     return path
-
-
-@contextmanager
-def _complete_or_nothing(folder: Path) -> Iterator[Path]:
-    """Give a scratch folder that is renamed to `folder` when the block ends without error."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-    try:
-        yield scratch
-        # mkdtemp makes a folder that only its owner can read.
-        scratch.chmod(0o755)
-        try:
-            scratch.rename(folder)
-        except OSError:
-            if not folder.is_dir():
-                raise
-            # Another process was faster, and what it wrote is the same.
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)

@@ -1,13 +1,26 @@
 """Download files safely: resumed when cut off, verified, and never half-made in place."""
 
+import bz2
+import gzip
 import hashlib
 import http.client
+import lzma
+import shutil
+import stat
+import sys
 import tarfile
+import tempfile
+import time
+import unicodedata
 import urllib.error
 import urllib.request
 import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from functools import partial
+from pathlib import Path, PureWindowsPath
+from typing import IO, Any, NamedTuple, NoReturn
 
 from filelock import FileLock
 from tqdm import tqdm
@@ -16,6 +29,18 @@ from course_utils.data import DataError
 
 CHUNK = 1 << 20  # bytes
 TIMEOUT = 30  # seconds without an answer
+BUSY = (408, 429, 500, 502, 503, 504)  # answers that may be another one soon
+WAITS = (1, 3, 10)  # seconds before each new try; they begin again when more has arrived
+LONGEST_WAIT = 60  # seconds that a server may ask for
+
+# An archive that unpacks to more than both is taken for a bomb. Photographs hardly shrink at all,
+# drawings of few colours by a factor of 50.
+MAX_RATIO = 200  # times its own size
+HARMLESS = 100_000_000  # bytes
+MAX_HEADER = 16 * CHUNK  # bytes of a tar file's header, which is read in one piece
+ZIP_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
+MAX_NAME = 255  # bytes that every usual file system takes
+MAX_PATH = 1000  # characters
 
 
 @dataclass(frozen=True)
@@ -51,8 +76,8 @@ def checksum(path: Path, like: str) -> str:
 def fetch(source: Source, folder: Path) -> Path:
     """Download a file, unless it is there already.
 
-    What has arrived when a connection breaks is kept in a `.part` file and the next call goes on
-    from there. A file that somebody put into the folder by hand serves as well.
+    What has arrived when a connection breaks is kept in a `.part` file, and the next try, or the
+    next call, goes on from there. A file that somebody put into the folder by hand serves as well.
 
     Args:
         source: The file to fetch.
@@ -62,30 +87,73 @@ def fetch(source: Source, folder: Path) -> Path:
         The path of the verified file.
 
     Raises:
-        DataError: The file cannot be had or is not what it should be.
+        DataError: The file cannot be had, is not what it should be, or cannot be written.
     """
     path = folder / source.file_name
-    if _is_complete(path, source):
-        return path
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        # Two processes would append to the same part.
-        with FileLock(folder / f".{path.name}.lock"):
-            if not _is_complete(path, source):
-                _download_and_verify(source, path)
+        if not _is_complete(path, source):
+            folder.mkdir(parents=True, exist_ok=True)
+            # Two processes would append to the same part.
+            with FileLock(folder / f".{path.name}.lock"):
+                if not _is_complete(path, source):
+                    _download_and_verify(source, path)
     except urllib.error.HTTPError as error:
         raise DataError(
             f"{source.url} answers {error.code} ({error.reason}); try again later, or put the "
             f"file into {folder} by hand."
         ) from error
-    except (OSError, http.client.HTTPException) as error:
-        reason = getattr(error, "reason", None) or error
+    except _NetworkError as error:
         raise DataError(
-            f"{source.file_name} could not be downloaded ({reason}). Check the network and run the "
+            f"{source.file_name} could not be downloaded ({error}). Check the network and run the "
             f"same command again: it goes on where it stopped. The sets fashion-mini and cutouts "
             f"need no network."
         ) from error
+    except OSError as error:
+        raise DataError(
+            f"{source.file_name} could not be written to {folder} ({error.strerror or error}). "
+            f"The network is not the reason: make room there, or set COURSE_OUTPUT to a folder "
+            f"that can be written to, and run the same command again."
+        ) from error
     return path
+
+
+class _NetworkError(Exception):
+    """The network failed; an OSError beside it means that the disk did."""
+
+
+@contextmanager
+def _network() -> Iterator[None]:
+    """Tell errors of the network from those of the disk."""
+    try:
+        yield
+    except urllib.error.HTTPError:
+        raise
+    # ValueError: a server may redirect to something that is no address at all.
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        reason = getattr(error, "reason", None) or error
+        if isinstance(reason, TimeoutError):
+            reason = f"nothing came for {TIMEOUT} seconds"
+        # On one line, whatever the server sent.
+        raise _NetworkError(" ".join(str(reason).split()) or type(reason).__name__) from error
+
+
+class _Redirects(urllib.request.HTTPRedirectHandler):
+    """Follows redirects to web addresses alone."""
+
+    inf_msg = "it redirects in a circle: "
+
+    def redirect_request(
+        self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str
+    ) -> urllib.request.Request | None:
+        if not _is_web(newurl):
+            raise urllib.error.HTTPError(
+                req.full_url, code, f"a redirect to {newurl}, which is not allowed", headers, fp
+            )
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+
+def _is_web(url: str) -> bool:
+    return url.lower().startswith(("http://", "https://"))
 
 
 def _is_complete(path: Path, source: Source) -> bool:
@@ -94,6 +162,8 @@ def _is_complete(path: Path, source: Source) -> bool:
 
 def _download_and_verify(source: Source, path: Path) -> None:
     """Download to a `.part` file, and give it its name when its checksum is right."""
+    if not _is_web(source.url):
+        raise DataError(f"{source.url!r} is no address that starts with http:// or https://.")
     part = path.with_name(f"{path.name}.part")
     try:
         _download(source.url, part)
@@ -110,55 +180,340 @@ def _download_and_verify(source: Source, path: Path) -> None:
 
 
 def _download(url: str, part: Path) -> None:
+    """Complete `part`, with new tries as long as they bring it further or the server is busy."""
+    longest = _size(part)
+    has_grown = False
+    waits = iter(WAITS)
+    while True:
+        asked = ""
+        try:
+            return _append_rest(url, part)
+        except urllib.error.HTTPError as error:
+            error.close()
+            if error.code not in BUSY:
+                raise
+            failure, reason = error, f"{error.code} {error.reason}"
+            asked = error.headers.get("Retry-After", "")
+        except _NetworkError as error:
+            has_grown = has_grown or _size(part) > longest
+            if not has_grown:  # most likely there is no network: say so at once
+                raise
+            failure, reason = error, str(error)
+        if _size(part) > longest:
+            longest = _size(part)
+            waits = iter(WAITS)
+        wait = next(waits, None)
+        if wait is not None and asked.isdecimal():
+            wait = int(asked)
+        if wait is None or wait > LONGEST_WAIT:
+            raise failure
+        print(f"{part.stem}: {reason}; trying again in {wait} s", file=sys.stderr)
+        time.sleep(wait)
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
+
+
+def _append_rest(url: str, part: Path) -> None:
     """Append to `part` what it lacks of the file at `url`."""
-    have = part.stat().st_size if part.exists() else 0
+    have = _size(part)
     request = urllib.request.Request(url, headers={"Range": f"bytes={have}-"} if have else {})
-    with urllib.request.urlopen(request, timeout=TIMEOUT) as response:
-        resumed = response.status == 206
-        length = response.headers.get("Content-Length")
-        already = have if resumed else 0
-        with (
-            open(part, "ab" if resumed else "wb") as file,
-            tqdm(
-                desc=part.stem,
-                total=int(length) + already if length else None,
-                initial=already,
-                unit="B",
-                unit_scale=True,
-                leave=False,
-            ) as bar,
-        ):
-            while chunk := response.read(CHUNK):
-                file.write(chunk)
-                bar.update(len(chunk))
-        if length and part.stat().st_size < int(length) + already:
-            raise ConnectionError("the connection was cut")
+    with _network():
+        response = urllib.request.build_opener(_Redirects).open(request, timeout=TIMEOUT)
+    with response:
+        resumed = have > 0 and response.status == 206
+        starts = response.headers.get("Content-Range", "")
+        if not resumed or starts.startswith(f"bytes {have}-"):
+            _save(response, part, have if resumed else 0)
+            return
+    # A piece from elsewhere in the file would spoil the part.
+    part.unlink()
+    _append_rest(url, part)
+
+
+def _save(response: http.client.HTTPResponse, part: Path, already: int) -> None:
+    """Write what the server sends after the first `already` bytes of `part`."""
+    total = None if response.length is None else already + response.length
+    with (
+        open(part, "ab" if already else "wb") as file,
+        tqdm(
+            desc=part.stem,
+            total=total,
+            initial=already,
+            unit="B",
+            unit_scale=True,
+            leave=False,
+        ) as bar,
+    ):
+        while True:
+            with _network():
+                # Unlike `read`, it keeps what came before the connection is cut.
+                chunk = response.read1(CHUNK)
+            if not chunk:
+                break
+            file.write(chunk)
+            bar.update(len(chunk))
+    if total is not None and _size(part) < total:
+        raise _NetworkError("the connection was cut")
+
+
+@contextmanager
+def complete_or_nothing(folder: Path) -> Iterator[Path]:
+    """Give a scratch folder that is renamed to `folder` when the block ends without error.
+
+    Args:
+        folder: The folder to make; nobody sees it before it is complete.
+
+    Yields:
+        An empty folder beside it.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    scratch = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    try:
+        yield scratch
+        # mkdtemp makes a folder that only its owner can read.
+        scratch.chmod(0o755)
+        try:
+            scratch.rename(folder)
+        except OSError:
+            if not folder.is_dir():
+                raise
+            # Another process was faster, and what it wrote is the same.
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
 
 
 def extract(archive: Path, folder: Path) -> None:
-    """Unpack a zip or tar file, refusing entries that would land outside of the folder.
+    """Unpack a zip or tar file whole, or not at all.
+
+    Only files and folders are unpacked, under names that mean the same on every system. Links,
+    devices, names that lead elsewhere or collide, and more data than can be meant are refused.
 
     Args:
-        archive: A file that ends in `.zip`, `.tar`, `.tar.gz` or `.tgz`.
-        folder: Where to unpack; made when missing.
+        archive: A zip file, or a tar file that may be compressed with gzip, bzip2 or xz.
+        folder: Where to unpack; missing or empty.
 
     Raises:
-        DataError: The archive is damaged or holds an entry that is not safe.
+        DataError: The archive is damaged, holds an entry that is not safe, or cannot be unpacked
+            there.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     try:
-        if zipfile.is_zipfile(archive):
-            with zipfile.ZipFile(archive) as file:
-                for name in file.namelist():
-                    if not (folder / name).resolve().is_relative_to(folder.resolve()):
-                        raise DataError(f"{archive.name} was refused: {name} would land outside.")
-                file.extractall(folder)
-        else:
-            with tarfile.open(archive) as file:
-                file.extractall(folder, filter="data")
-    except tarfile.FilterError as error:
-        raise DataError(f"{archive.name} was refused: {error}.") from error
-    except (zipfile.BadZipFile, tarfile.TarError, EOFError) as error:
+        if folder.is_dir():
+            if any(folder.iterdir()):
+                raise DataError(f"{folder} is not empty; unpack {archive.name} into a new folder.")
+            folder.rmdir()  # on Windows nothing can be renamed to it
+        with complete_or_nothing(folder) as scratch:
+            _unpack(archive, scratch)
+    except OSError as error:
         raise DataError(
-            f"{archive.name} is damaged, or no zip or tar file; download it again."
+            f"{archive.name} could not be unpacked to {folder} ({error.strerror or error})."
         ) from error
+
+
+class _Entry(NamedTuple):
+    """What an archive says of one of its files or folders."""
+
+    name: str
+    is_folder: bool
+    size: int
+    problem: str  # why it cannot be taken; empty when it can
+    chunks: Iterator[bytes]
+
+
+def _unpack(archive: Path, folder: Path) -> None:
+    """Write the entries of an archive into an empty folder."""
+    bomb = max(HARMLESS, MAX_RATIO * archive.stat().st_size)
+    free = shutil.disk_usage(folder).free
+    seen: dict[str, tuple[str, bool]] = {}
+    name = ""  # of the entry that is being read
+    done = 0  # bytes
+
+    def refuse(problem: str) -> NoReturn:
+        raise DataError(f"{archive.name} was refused: {problem}.")
+
+    def check_size(size: int, at: str | None = None) -> None:
+        where = _show(name if at is None else at)
+        if size > bomb:
+            refuse(f"at {where} it unpacks to more than {bomb / 1e6:,.0f} MB, too much to be meant")
+        if size > free:
+            refuse(f"at {where} it needs more room than the disk has ({free / 1e6:,.0f} MB)")
+
+    def readable(items: Iterator) -> Iterator:
+        """Pass on what is read; whatever goes wrong with it means that the archive is damaged."""
+        try:
+            yield from items
+        except DataError:
+            raise
+        # The standard library raises a dozen kinds of errors over damaged archives.
+        except Exception as error:
+            where = f" at {_show(name)}" if name else ""
+            raise DataError(
+                f"{archive.name} is damaged{where}, or no zip or tar file; download it again."
+            ) from error
+
+    with closing(readable(_entries(archive, check_size))) as entries:
+        for entry in entries:
+            name = entry.name
+            parts = [part for part in name.split("/") if part not in ("", ".")]
+            problem = entry.problem or _name_problem(name, parts) or _clash(parts, entry, seen)
+            if problem:
+                refuse(f"{_show(name)} {problem}")
+            target = folder.joinpath(*parts)
+            if entry.is_folder:
+                target.mkdir(parents=True, exist_ok=True)
+                continue
+            check_size(done + entry.size)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with open(target, "xb") as file, closing(readable(entry.chunks)) as chunks:
+                for chunk in chunks:
+                    done += len(chunk)
+                    check_size(done)  # a header may lie
+                    file.write(chunk)
+    if not seen:
+        refuse("it is empty")
+
+
+def _show(name: str) -> str:
+    """Quote a name so that it can be printed whatever is in it."""
+    return repr(name if len(name) <= 100 else f"{name[:100]}…")
+
+
+def _name_problem(name: str, parts: list[str]) -> str:
+    """Say what is wrong with a name by itself, on this system or another; mostly nothing."""
+    if "\0" in name:
+        return "has the character NUL in its name"
+    # Windows's rules take in those of the others.
+    if ".." in parts or PureWindowsPath(name).anchor:
+        return "would land outside of the folder"
+    if "\\" in name:
+        return "has a backslash in its name"
+    lengths = [len(part.encode("utf-8", "surrogateescape")) for part in parts]
+    if max(lengths, default=0) > MAX_NAME or len(name) > MAX_PATH:
+        return "has a name that is too long"
+    return ""
+
+
+def _clash(parts: list[str], entry: _Entry, seen: dict[str, tuple[str, bool]]) -> str:
+    """Note an entry and the folders it lies in; say where it meets one that was seen before."""
+    if not parts:
+        return "" if entry.is_folder else "has no name"
+    for depth in range(1, len(parts) + 1):
+        path = "/".join(parts[:depth])
+        is_folder = entry.is_folder or depth < len(parts)
+        # macOS and Windows do not tell upper from lower case, nor macOS the ways to write an é.
+        key = unicodedata.normalize("NFC", path).lower()
+        if key not in seen:
+            seen[key] = (path, is_folder)
+            continue
+        before, was_folder = seen[key]
+        if before != path:
+            return f"cannot be told from {_show(before)} on every system"
+        if not is_folder and not was_folder:
+            return "is there twice"
+        if not is_folder or not was_folder:
+            return f"needs {_show(path)} to be both a file and a folder"
+    return ""
+
+
+def _entries(archive: Path, check_size: Callable[..., None]) -> Iterator[_Entry]:
+    """Read the entries of an archive one after the other."""
+    with open(archive, "rb") as file:
+        magic = file.read(10)
+    # Not `zipfile.is_zipfile`: it takes a tar file with a zip file at its end for that zip file.
+    if magic.startswith((b"PK\3\4", b"PK\5\6")):
+        with zipfile.ZipFile(archive) as file:
+            # A wrong length in its list of entries makes zipfile skip some without a word.
+            if _zip_count(archive) not in (0xFFFF, len(file.infolist()) % 0x10000):
+                raise zipfile.BadZipFile("entries are missing")
+            yield from _zip_entries(file, check_size)
+        return
+    opener = open
+    if magic.startswith(b"\x1f\x8b"):
+        opener = gzip.open
+    elif magic.startswith(b"\xfd7zXZ\0"):
+        opener = lzma.open
+    elif magic.startswith(b"BZh") and magic.endswith(b"1AY&SY"):
+        opener = bz2.open
+    with opener(archive, "rb") as file:
+        yield from _tar_entries(_Unpacked(file, check_size))
+
+
+def _chunks(open_entry: Callable[[], IO[bytes]]) -> Iterator[bytes]:
+    with open_entry() as file:
+        while chunk := file.read(CHUNK):
+            yield chunk
+
+
+def _zip_count(archive: Path) -> int:
+    """Read how many entries a zip file says that it has; 0xFFFF is for more than that."""
+    with open(archive, "rb") as file:
+        file.seek(max(0, archive.stat().st_size - 0x10000 - 22))  # a comment may follow
+        end = file.read()
+    return int.from_bytes(end[end.rindex(b"PK\5\6") + 10 :][:2], "little")
+
+
+def _zip_entries(file: zipfile.ZipFile, check_size: Callable[..., None]) -> Iterator[_Entry]:
+    size = 0
+    for info in file.infolist():
+        size += info.file_size
+        check_size(size, info.filename)
+    for info in file.infolist():
+        # zipfile cuts a name at NUL, and on Windows takes backslashes for slashes.
+        original = info.orig_filename
+        name = original if "\0" in original or "\\" in original else info.filename
+        kind = stat.S_IFMT(info.external_attr >> 16)
+        problem = ""
+        if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
+            problem = "is a link" if kind == stat.S_IFLNK else "is a device or a pipe"
+        elif info.flag_bits & 1:
+            problem = "is encrypted"
+        elif info.compress_type not in ZIP_METHODS:
+            problem = f"is compressed by a method that Python cannot read ({info.compress_type})"
+        elif info.is_dir() and info.file_size:
+            problem = "is a folder with contents of its own"
+        chunks = _chunks(partial(file.open, info))
+        yield _Entry(name, info.is_dir(), info.file_size, problem, chunks)
+
+
+class _Unpacked:
+    """The bytes of a tar file; reading them ends where they become too many."""
+
+    def __init__(self, file: IO[bytes], check_size: Callable[..., None]) -> None:
+        self.file = file
+        self.tell = file.tell
+        self.check_size = check_size
+        self.last = b""
+
+    def read(self, size: int) -> bytes:
+        # A header is read in one piece, and what it says of its length may be anything.
+        if size > MAX_HEADER:
+            raise tarfile.ReadError(f"a header of {size} bytes")
+        self.last = self.file.read(size)
+        self.check_size(self.file.tell())
+        return self.last
+
+    def seek(self, position: int) -> int:
+        self.check_size(position)
+        return self.file.seek(position)
+
+
+def _tar_entries(unpacked: _Unpacked) -> Iterator[_Entry]:
+    with tarfile.open(fileobj=unpacked, mode="r:") as file:
+        for member in file:
+            if member.size < 0:
+                raise tarfile.ReadError("a negative size")
+            problem = ""
+            if member.issym() or member.islnk():
+                problem = "is a link"
+            elif not member.isreg() and not member.isdir():
+                problem = "is a device, a pipe or something unknown"
+            chunks = _chunks(partial(file.extractfile, member))
+            yield _Entry(member.name, member.isdir(), member.size, problem, chunks)
+    # tarfile ends at a block that it cannot read as it does at the block of zeros that marks the
+    # end: a file that was cut off would pass for whole.
+    if unpacked.last != bytes(tarfile.BLOCKSIZE):
+        raise tarfile.ReadError("no end")
+    # Only at its end gzip compares its checksum.
+    while unpacked.read(CHUNK):
+        pass
