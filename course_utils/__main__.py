@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from course_utils.paths import OutputFolderError, show_path
+from course_utils.paths import OutputFolderError, show_path, spare_home
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -22,6 +22,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if hasattr(stream, "reconfigure"):  # a console that lacks a character shows "?" instead
             stream.reconfigure(errors="replace")
     options = _parser().parse_args(arguments)
+    spare_home()
     try:
         return options.command(options)
     except OutputFolderError as error:

@@ -4,7 +4,10 @@
 >>> output_folder("data")  # <repository>/build/data, made if it was not there
 """
 
+import atexit
 import os
+import shutil
+import tempfile
 from pathlib import Path
 
 
@@ -50,6 +53,21 @@ def output_folder(*parts: str) -> Path:
     if not os.access(folder, os.W_OK):
         raise OutputFolderError(f"Cannot write to the folder {folder}; {advice}.")
     return folder
+
+
+def spare_home() -> None:
+    """Let the notebooks run where the home folder cannot be written.
+
+    IPython and Matplotlib keep settings and caches there. Without it each makes a folder with
+    another name in every process and prints a warning about it, which then stands in the outputs.
+    They and all processes started from here get one folder instead, which is removed at the end.
+    """
+    if os.access(Path.home(), os.W_OK):
+        return
+    folder = tempfile.mkdtemp(prefix="course-home-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    for variable in ("IPYTHONDIR", "MPLCONFIGDIR"):
+        os.environ.setdefault(variable, folder)
 
 
 def show_path(path: str | Path) -> str:

@@ -19,8 +19,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from course_utils.data import DataError, download
-from course_utils.data.download import extract
+from course_utils import archive as unpacking
+from course_utils.archive import extract
+from course_utils.data import DataError
 
 TREE = {"cats/1.txt": b"one", "cats/2.txt": b"two" * 1000, "dogs/big.bin": bytes(range(256)) * 40}
 ZIP_METHODS = [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA]
@@ -251,8 +252,8 @@ def test_an_unknown_compression_is_refused(method, tmp_path):
 @pytest.fixture
 def strict(monkeypatch):
     """Lower the limits, so that bombs may be small."""
-    monkeypatch.setattr(download, "HARMLESS", 100_000)
-    monkeypatch.setattr(download, "MAX_RATIO", 20)
+    monkeypatch.setattr(unpacking, "HARMLESS", 100_000)
+    monkeypatch.setattr(unpacking, "MAX_RATIO", 20)
 
 
 ZEROS = bytes(60_000)
@@ -291,7 +292,7 @@ def test_a_bomb_in_what_a_tar_file_does_not_unpack_is_refused(strict, tmp_path):
 @pytest.mark.parametrize("size", [20_000, -1024])
 def test_a_bomb_in_a_header_is_refused_before_it_is_read(size, kind, strict, tmp_path, monkeypatch):
     """The longer headers of tar files are read in one piece, or to the end, into memory."""
-    monkeypatch.setattr(download, "MAX_HEADER", 10_000)
+    monkeypatch.setattr(unpacking, "MAX_HEADER", 10_000)
     content = header(kind, size) + b"x" * 20_480 + header(tarfile.REGTYPE, 0) + bytes(500_000)
     (tmp_path / "a.tgz").write_bytes(gzip.compress(content))
     refused(tmp_path / "a.tgz", "a.tgz is damaged")
@@ -320,8 +321,8 @@ def test_sizes_that_lie_do_not_help(strict, tmp_path):
 
 
 def test_what_comes_out_is_counted_whatever_is_declared(strict, tmp_path, monkeypatch):
-    entry = download._Entry("a.bin", False, 0, "", iter([ZEROS] * 3))
-    monkeypatch.setattr(download, "_entries", lambda *_: iter([entry]))
+    entry = unpacking._Entry("a.bin", False, 0, "", iter([ZEROS] * 3))
+    monkeypatch.setattr(unpacking, "_entries", lambda *_: iter([entry]))
     (tmp_path / "a.zip").write_bytes(b"PK")
     refused(tmp_path / "a.zip", "at 'a.bin' it unpacks to more")
 
@@ -329,14 +330,14 @@ def test_what_comes_out_is_counted_whatever_is_declared(strict, tmp_path, monkey
 @pytest.mark.parametrize("kind", MAKERS)
 def test_what_the_disk_has_no_room_for_is_refused(kind, tmp_path, monkeypatch):
     usage = SimpleNamespace(free=100_000)
-    monkeypatch.setattr(download.shutil, "disk_usage", lambda _: usage)
+    monkeypatch.setattr(unpacking.shutil, "disk_usage", lambda _: usage)
     archive = MAKERS[kind](tmp_path / "a.bin", [("a.bin", ZEROS), ("b.bin", ZEROS)])
     refused(archive, "at 'b.bin' it needs more room than the disk has")
 
 
 def test_what_has_no_room_is_refused_before_it_is_written(tmp_path, monkeypatch):
     usage = SimpleNamespace(free=100_000)
-    monkeypatch.setattr(download.shutil, "disk_usage", lambda _: usage)
+    monkeypatch.setattr(unpacking.shutil, "disk_usage", lambda _: usage)
     # Neither gets as far as to notice that the first of the contents is damaged.
     archive = zip_of(tmp_path / "a.zip", [("a.bin", ZEROS), ("b.bin", ZEROS)], 0)
     archive.write_bytes(archive.read_bytes().replace(ZEROS, b"x" * len(ZEROS), 1))
@@ -354,7 +355,7 @@ def test_a_disk_that_fails_gets_a_sentence(error, tmp_path, monkeypatch):
     archive = zip_of(tmp_path / "a.zip", list(TREE.items()))
     for function in ("mkdir", "rename"):
         with monkeypatch.context() as patch:
-            patch.setattr(download.Path, function, fail)
+            patch.setattr(unpacking.Path, function, fail)
             match = rf"a.zip could not be unpacked to .*into \({os.strerror(error)}\)"
             refused(archive, match)
     extract(archive, tmp_path / "into")

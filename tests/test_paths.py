@@ -52,3 +52,14 @@ def test_paths_for_people(monkeypatch, tmp_path):
     assert show_path(tmp_path / "photos" / "a b.png") == "photos/a b.png"
     assert show_path("photos") == "photos"
     assert show_path(tmp_path.parent / "elsewhere") == "~/elsewhere"
+
+
+def test_without_a_home_to_write_to_ipython_and_matplotlib_get_a_folder(monkeypatch):
+    environment = {"HOME": str(ROOT), "USERPROFILE": str(ROOT), "MPLCONFIGDIR": "chosen"}
+    monkeypatch.setattr(os, "environ", environment)
+    paths.spare_home()
+    assert "IPYTHONDIR" not in environment
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    paths.spare_home()
+    assert Path(environment["IPYTHONDIR"]).is_dir()
+    assert environment["MPLCONFIGDIR"] == "chosen"

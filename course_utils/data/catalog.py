@@ -20,8 +20,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from course_utils.archive import complete_or_nothing, extract
 from course_utils.data import DataError
-from course_utils.data.download import Source, checksum, complete_or_nothing, extract, fetch
+from course_utils.data.download import Source, checksum, fetch
 from course_utils.paths import output_folder
 
 ARCHIVES = Path(__file__).parent / "archives"
