@@ -13,6 +13,8 @@ from torch.utils.data import DataLoader
 
 from course_utils.progress import Progress
 
+NO_IMAGES = "There are no images to judge: is the data set empty?"
+
 
 @torch.no_grad()
 def predict(model: nn.Module, loader: DataLoader) -> tuple[Tensor, Tensor]:
@@ -25,6 +27,9 @@ def predict(model: nn.Module, loader: DataLoader) -> tuple[Tensor, Tensor]:
     Returns:
         Logits of shape (count, classes) and targets of shape (count,), both on the CPU and in the
         order of the loader.
+
+    Raises:
+        ValueError: The loader has no batch.
     """
     device = next(model.parameters()).device
     was_training = model.training
@@ -34,6 +39,8 @@ def predict(model: nn.Module, loader: DataLoader) -> tuple[Tensor, Tensor]:
         logits.append(model(images.to(device)).cpu())
         targets.append(labels)
     model.train(was_training)
+    if not logits:
+        raise ValueError("There is no batch to predict: is the data set empty?")
     return torch.cat(logits), torch.cat(targets)
 
 
@@ -52,6 +59,9 @@ def top_classes(
     Returns:
         One row a class, the most likely first: class and probability (0 to 1).
 
+    Raises:
+        ValueError: There are more or fewer names than logits.
+
     Example:
         >>> top_classes(model, transform(load_image("photo.jpg")), classes)
     """
@@ -60,6 +70,10 @@ def top_classes(
     model.eval()
     probabilities = model(image[None].to(device))[0].softmax(dim=0).cpu()
     model.train(was_training)
+    if len(probabilities) != len(classes):
+        raise ValueError(
+            f"The network has {len(probabilities)} outputs, but there are {len(classes)} names."
+        )
     values, indices = probabilities.topk(min(most, len(classes)))
     names = [classes[index] for index in indices.tolist()]
     return pd.DataFrame({"class": names, "probability": values.tolist()})
@@ -78,12 +92,17 @@ def accuracy_interval(correct: int, count: int, confidence: float = 0.95) -> tup
     Returns:
         The lower and the upper end.
 
+    Raises:
+        ValueError: There are no predictions, or more right ones than predictions.
+
     Example:
         >>> [round(end, 2) for end in accuracy_interval(90, 100)]
         [0.83, 0.94]
     """
+    if count < 1 or not 0 <= correct <= count:
+        raise ValueError(f"{correct} of {count} predictions cannot be right: count both again.")
     interval = binomtest(correct, count).proportion_ci(confidence, method="wilson")
-    return interval.low, interval.high
+    return float(interval.low), float(interval.high)
 
 
 def confusion_matrix(
@@ -101,17 +120,16 @@ def confusion_matrix(
         `sklearn.metrics.confusion_matrix`.
 
     Raises:
-        ValueError: The lengths differ, or an index is no class.
+        ValueError: The lengths differ, or there are no images, or an index is no class (nor is a
+            probability).
 
     Example:
         >>> confusion_matrix([0, 0, 1], [0, 1, 1], num_classes=2).tolist()
         [[1, 1], [0, 1]]
     """
-    targets, predictions = _array(targets, np.int64), _array(predictions, np.int64)
-    if targets.shape != predictions.shape:
-        raise ValueError(f"{targets.size} targets but {predictions.size} predictions.")
+    targets, predictions = _labels(targets, predictions)
     both = np.concatenate([targets, predictions])
-    if both.size and not 0 <= both.min() <= both.max() < num_classes:
+    if not 0 <= both.min() <= both.max() < num_classes:
         raise ValueError(
             f"Class indices must be from 0 to {num_classes - 1}; found {both.min()} to "
             f"{both.max()}. Is num_classes right?"
@@ -137,7 +155,7 @@ def class_report(matrix: np.ndarray, classes: Sequence[str]) -> pd.DataFrame:
         columns = {
             "precision": hits / predicted,
             "recall": hits / images,
-            "f1": 2 * hits / (images + predicted),
+            "f1": hits / ((images + predicted) / 2),  # 2 * hits would overflow as uint8
             "images": images,
             "predicted": predicted,
         }
@@ -159,7 +177,12 @@ def summary(matrix: np.ndarray) -> pd.Series:
         kappa and MCC, equal to scikit-learn's. Classes that do not occur are left out. Where all
         images or all predictions are of one class, MCC is 0, and kappa too, unless all are right:
         then it is NaN.
+
+    Raises:
+        ValueError: The matrix counts no image.
     """
+    if not matrix.any():
+        raise ValueError(NO_IMAGES)
     report = class_report(matrix, range(len(matrix)))
     images, predicted, count = matrix.sum(axis=1), matrix.sum(axis=0), int(matrix.sum())
     # Whole numbers, count² times the shares: a classifier that knows nothing gets exactly 0.
@@ -188,8 +211,11 @@ def top_k_accuracy(scores: ArrayLike | Tensor, targets: ArrayLike | Tensor, k: i
     Returns:
         From 0 to 1. A class that ties with the true one counts as more likely, so a network that
         gives all classes the same score does not look good.
+
+    Raises:
+        ValueError: The scores do not fit the targets, or some are NaN, or there are none.
     """
-    scores, targets = _array(scores), _array(targets, np.int64)
+    scores, targets = _scored(scores, targets)
     own = scores[np.arange(len(targets)), targets]
     return float(((scores >= own[:, None]).sum(axis=1) <= k).mean())
 
@@ -218,10 +244,14 @@ def bootstrap_interval(
     Returns:
         The lower and the upper end.
 
+    Raises:
+        ValueError: The lengths differ, or there are no images.
+
     Example:
         >>> low, high = bootstrap_interval(sklearn.metrics.cohen_kappa_score, targets, predictions)
     """
     targets, predictions = _array(targets), _array(predictions)
+    _require_same_length(targets, predictions)
     generator = np.random.default_rng(seed)
     draws = generator.integers(len(targets), size=(resamples, len(targets)))
     values = [metric(targets[draw], predictions[draw]) for draw in draws]
@@ -244,8 +274,12 @@ def mcnemar(
 
     Returns:
         The p-value of the exact binomial test, from both sides; 1 if they never differ.
+
+    Raises:
+        ValueError: The lengths differ, or there are no images.
     """
-    targets, first, second = (_array(values) for values in (targets, first, second))
+    targets, first = _labels(targets, first)
+    targets, second = _labels(targets, second)
     only_first = int(((first == targets) & (second != targets)).sum())
     only_second = int(((first != targets) & (second == targets)).sum())
     if only_first + only_second == 0:
@@ -277,7 +311,7 @@ def confused_pairs(matrix: np.ndarray, classes: Sequence[str]) -> pd.DataFrame:
     return frame.sort_values("count", ascending=False, kind="stable", ignore_index=True)
 
 
-def mistakes(probabilities: Tensor, targets: Tensor) -> pd.DataFrame:
+def mistakes(probabilities: ArrayLike | Tensor, targets: ArrayLike | Tensor) -> pd.DataFrame:
     """List the images that were classified wrongly, the most confident mistake first.
 
     Args:
@@ -287,22 +321,27 @@ def mistakes(probabilities: Tensor, targets: Tensor) -> pd.DataFrame:
     Returns:
         One row a mistake: true, predicted (class indices) and probability (of the predicted
         class). The index of the frame is the position of the image in the data set.
+
+    Raises:
+        ValueError: The probabilities do not fit the targets, or some are NaN, or there are none.
     """
-    probabilities, targets = probabilities.cpu(), targets.cpu()
-    confidence, predictions = probabilities.max(dim=1)
-    wrong = torch.nonzero(predictions != targets)[:, 0]
+    probabilities, targets = _scored(probabilities, targets)
+    predictions = probabilities.argmax(axis=1)
+    wrong = np.flatnonzero(predictions != targets)
     frame = pd.DataFrame(
         {
-            "true": targets[wrong].numpy(),
-            "predicted": predictions[wrong].numpy(),
-            "probability": confidence[wrong].numpy(),
+            "true": targets[wrong],
+            "predicted": predictions[wrong],
+            "probability": probabilities[wrong, predictions[wrong]],
         },
-        index=pd.Index(wrong.numpy(), name="position"),
+        index=pd.Index(wrong, name="position"),
     )
     return frame.sort_values("probability", ascending=False, kind="stable")
 
 
-def reliability(probabilities: Tensor, targets: Tensor, bins: int = 10) -> pd.DataFrame:
+def reliability(
+    probabilities: ArrayLike | Tensor, targets: ArrayLike | Tensor, bins: int = 10
+) -> pd.DataFrame:
     """Compare how sure a classifier is with how often it is right.
 
     Args:
@@ -313,26 +352,35 @@ def reliability(probabilities: Tensor, targets: Tensor, bins: int = 10) -> pd.Da
     Returns:
         One row for each bin that holds images: low, high (the bin is low < p <= high), count,
         confidence (mean probability of the predicted class) and accuracy.
+
+    Raises:
+        ValueError: The probabilities do not fit the targets, or some are not from 0 to 1, or there
+            are none.
     """
-    # MPS has no double, and sums of floats would drift.
-    probabilities, targets = probabilities.cpu().double(), targets.cpu()
-    confidence, predictions = probabilities.max(dim=1)
+    probabilities, targets = _scored(probabilities, targets)
+    # A softmax in half precision may end a little above 1.
+    if probabilities.min() < 0 or probabilities.max() > 1.01:
+        raise ValueError("Probabilities must be from 0 to 1: are these logits, without softmax?")
+    confidence = probabilities.max(axis=1).astype(np.float64)  # sums of float32 would drift
+    edges = np.arange(bins + 1) / bins
     frame = pd.DataFrame(
         {
-            "bin": (confidence * bins).ceil().long().clamp(1, bins).numpy() - 1,
+            "bin": np.searchsorted(edges[1:-1], confidence),
             "count": 1,
-            "confidence": confidence.numpy(),
-            "accuracy": (predictions == targets).double().numpy(),
+            "confidence": confidence,
+            "accuracy": (probabilities.argmax(axis=1) == targets).astype(np.float64),
         }
     )
     columns = {"count": "sum", "confidence": "mean", "accuracy": "mean"}
     table = frame.groupby("bin").agg(columns).reset_index()
-    table.insert(0, "low", table["bin"] / bins)
-    table.insert(1, "high", (table.pop("bin") + 1) / bins)
+    table.insert(0, "low", edges[table["bin"]])
+    table.insert(1, "high", edges[table.pop("bin") + 1])
     return table
 
 
-def expected_calibration_error(probabilities: Tensor, targets: Tensor, bins: int = 15) -> float:
+def expected_calibration_error(
+    probabilities: ArrayLike | Tensor, targets: ArrayLike | Tensor, bins: int = 15
+) -> float:
     """Give the mean distance between confidence and accuracy (Naeini et al. 2015).
 
     Args:
@@ -342,13 +390,16 @@ def expected_calibration_error(probabilities: Tensor, targets: Tensor, bins: int
 
     Returns:
         From 0 to 1; each bin of probabilities counts by its images.
+
+    Raises:
+        ValueError: See `reliability`.
     """
     table = reliability(probabilities, targets, bins)
     gaps = (table["confidence"] - table["accuracy"]).abs()
     return float((gaps * table["count"]).sum() / table["count"].sum())
 
 
-def fit_temperature(logits: Tensor, targets: Tensor) -> float:
+def fit_temperature(logits: ArrayLike | Tensor, targets: ArrayLike | Tensor) -> float:
     """Find the number by which to divide logits so that their softmax is honest.
 
     Temperature scaling, from C. Guo et al., On Calibration of Modern Neural Networks (2017). The
@@ -362,10 +413,17 @@ def fit_temperature(logits: Tensor, targets: Tensor) -> float:
         The temperature from 0.01 to 100 with the smallest cross-entropy: over 1 if the network is
         too sure of itself, under 1 if it is too modest.
 
+    Raises:
+        ValueError: The logits do not fit the targets, or some are no finite numbers, or there are
+            none.
+
     Example:
         >>> probabilities = (test_logits / fit_temperature(val_logits, val_targets)).softmax(dim=1)
     """
-    logits, targets = logits.cpu().double(), targets.cpu()  # MPS has no double
+    logits, targets = (torch.from_numpy(values) for values in _scored(logits, targets))
+    logits = logits.double()
+    if not logits.isfinite().all():
+        raise ValueError("Some logits are infinite: did the training diverge?")
 
     def loss(log_temperature: float) -> float:
         return nn.functional.cross_entropy(logits / np.exp(log_temperature), targets).item()
@@ -392,8 +450,12 @@ def suspicious_labels(
         One row for each suspicious label: label, suggestion (class indices) and margin (probability
         of the suggestion minus that of the label). The index of the frame is the position of the
         image in the data set.
+
+    Raises:
+        ValueError: The probabilities do not fit the labels, or some are NaN, or there are none.
     """
-    probabilities, targets = _array(probabilities, np.float64), _array(targets, np.int64)
+    probabilities, targets = _scored(probabilities, targets)
+    probabilities = probabilities.astype(np.float64)
     own = probabilities[np.arange(len(targets)), targets]
     counts = np.bincount(targets, minlength=probabilities.shape[1])
     sums = np.bincount(targets, weights=own, minlength=probabilities.shape[1])
@@ -413,8 +475,58 @@ def suspicious_labels(
     return frame.sort_values("margin", ascending=False, kind="stable")
 
 
-def _array(values: ArrayLike | Tensor, dtype: type | None = None) -> np.ndarray:
-    """Give an array on the CPU; small integer types must not overflow when multiplied."""
+# The checks below refuse what NumPy would broadcast, truncate or compare to a number that looks
+# right.
+
+
+def _array(values: ArrayLike | Tensor) -> np.ndarray:
+    """Give an array on the CPU."""
     if isinstance(values, Tensor):
-        values = values.detach().cpu().numpy()
-    return np.asarray(values, dtype=dtype)
+        values = values.detach().cpu()
+        values = (values.float() if values.dtype == torch.bfloat16 else values).numpy()
+    return np.asarray(values)
+
+
+def _class_indices(values: ArrayLike | Tensor) -> np.ndarray:
+    """Give class indices as int64: smaller types would overflow when multiplied."""
+    values = _array(values)
+    with np.errstate(invalid="ignore"):
+        indices = values.astype(np.int64)
+    if indices.ndim != 1 or (indices != values).any():
+        raise ValueError(
+            f"Class indices must be whole numbers of shape (count,), not {values.dtype} of shape "
+            f"{values.shape}. Did you forget argmax(dim=1)?"
+        )
+    return indices
+
+
+def _labels(
+    targets: ArrayLike | Tensor, predictions: ArrayLike | Tensor
+) -> tuple[np.ndarray, np.ndarray]:
+    """Give class indices for the same images."""
+    targets, predictions = _class_indices(targets), _class_indices(predictions)
+    _require_same_length(targets, predictions)
+    return targets, predictions
+
+
+def _require_same_length(targets: np.ndarray, predictions: np.ndarray) -> None:
+    if len(targets) != len(predictions):
+        raise ValueError(f"{len(targets)} targets but {len(predictions)} predictions.")
+    if len(targets) == 0:
+        raise ValueError(NO_IMAGES)
+
+
+def _scored(
+    scores: ArrayLike | Tensor, targets: ArrayLike | Tensor
+) -> tuple[np.ndarray, np.ndarray]:
+    """Give scores of shape (count, classes) and class indices for the same images."""
+    scores, targets = _array(scores), _class_indices(targets)
+    _require_same_length(targets, scores)
+    if scores.ndim != 2 or not 0 <= targets.min() <= targets.max() < scores.shape[1]:
+        raise ValueError(
+            f"Scores of shape {scores.shape} do not fit class indices from {targets.min()} to "
+            f"{targets.max()}: there must be one column for each class."
+        )
+    if np.isnan(scores).any():
+        raise ValueError("Some scores are NaN: did the training diverge?")
+    return scores, targets

@@ -26,16 +26,21 @@ def stratified_split(
         The indices of each part in ascending order. Every index is in exactly one part.
 
     Raises:
-        DataError: The fractions do not add up to 1, or a class has fewer images than there are
-            parts.
+        DataError: A fraction is not more than 0, or they do not add up to 1, or there are no
+            images, or a class has fewer of them than there are parts.
 
     Example:
         >>> parts = stratified_split([0, 0, 0, 1, 1, 1], {"train": 0.67, "test": 0.33})
         >>> [len(indices) for indices in parts.values()]
         [4, 2]
     """
+    for name, fraction in fractions.items():
+        if not fraction > 0:  # NaN neither
+            raise DataError(f"The fraction of {name!r} must be more than 0, not {fraction:g}.")
     if abs(sum(fractions.values()) - 1) > 1e-6:
         raise DataError(f"The fractions add up to {sum(fractions.values()):g}, not to 1.")
+    if len(targets) == 0:
+        raise DataError("There are no images to divide: is the data set empty?")
     generator = np.random.default_rng(seed)
     targets = np.asarray(targets)
     parts: dict[str, list[int]] = {name: [] for name in fractions}

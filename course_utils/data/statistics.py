@@ -1,6 +1,6 @@
 """Count and measure images before training on them."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import pandas as pd
@@ -23,13 +23,13 @@ def class_counts(data_sets: dict[str, Dataset]) -> pd.DataFrame:
     """
     columns = {}
     for name, data_set in data_sets.items():
-        targets = torch.as_tensor(data_set.targets)
+        targets = torch.as_tensor(data_set.targets, dtype=torch.long)
         columns[name] = torch.bincount(targets, minlength=len(data_set.classes)).numpy()
     classes = next(iter(data_sets.values())).classes
     return pd.DataFrame(columns, index=pd.Index(classes, name="class"))
 
 
-def class_weights(targets: Iterable[int], num_classes: int) -> Tensor:
+def class_weights(targets: Sequence[int] | Tensor, num_classes: int) -> Tensor:
     """Weigh the classes so that each counts the same in the loss: n / (classes * n of the class).
 
     Args:
@@ -39,8 +39,19 @@ def class_weights(targets: Iterable[int], num_classes: int) -> Tensor:
     Returns:
         float32 tensor of shape (num_classes,), for `nn.CrossEntropyLoss(weight=…)`. It is the
         weight that scikit-learn calls "balanced"; a class without images gets 0.
+
+    Raises:
+        ValueError: There are no images, or an index is no class.
     """
-    counts = torch.bincount(torch.as_tensor(targets), minlength=num_classes)
+    targets = torch.as_tensor(targets, dtype=torch.long)
+    if len(targets) == 0:
+        raise ValueError("There is no image to count.")
+    if not 0 <= targets.min() <= targets.max() < num_classes:
+        raise ValueError(
+            f"Class indices must be from 0 to {num_classes - 1}; found {targets.min()} to "
+            f"{targets.max()}. Is num_classes right?"
+        )
+    counts = torch.bincount(targets, minlength=num_classes)
     weights = counts.sum() / (num_classes * counts.clamp(min=1))
     return torch.where(counts > 0, weights, 0.0)
 
@@ -61,10 +72,17 @@ def mean_and_std(batches: DataLoader | Iterable[tuple[Tensor, Tensor]]) -> tuple
         Mean and (population) standard deviation, each float32 of shape (channels,).
 
     Raises:
-        ValueError: There is no batch.
+        ValueError: There is no image, or the batches are of another type or shape.
     """
     count, mean, squares = 0, 0.0, 0.0
     for images, _ in batches:
+        if images.ndim != 4 or not (images.is_floating_point() or images.dtype == torch.uint8):
+            raise ValueError(
+                f"Images must be uint8 or floating point, of shape (batch, channels, height, "
+                f"width), not {images.dtype} of shape {tuple(images.shape)}."
+            )
+        if images.numel() == 0:
+            continue
         pixels = images.detach().cpu().to(torch.float64)
         if not images.is_floating_point():
             pixels = pixels / 255
