@@ -76,7 +76,15 @@ def test_confusion_matrix_of_small_integers_does_not_overflow():
 
 @pytest.mark.parametrize(
     ("targets", "predictions", "message"),
-    [([0, 1], [0], "2 targets but 1"), ([0, 3], [0, 1], "from 0 to 2"), ([0], [-1], "from 0 to 2")],
+    [
+        ([0, 1], [0], "2 targets but 1"),
+        ([0, 3], [0, 1], "from 0 to 2; found 0 to 3"),
+        ([0], [-1], "from 0 to 2; found -1 to 0"),
+        ([0, 1], [0.2, 0.9], "forget argmax"),
+        ([0, 1], [np.nan, 1], "forget argmax"),
+        ([0, 1], [[0, 1], [1, 0]], "forget argmax"),
+        ([], [], "no images to judge"),
+    ],
 )
 def test_confusion_matrix_says_what_does_not_fit(targets, predictions, message):
     with pytest.raises(ValueError, match=message):
@@ -149,6 +157,28 @@ def test_bootstrap_agrees_with_the_formula_for_accuracies():
     )
     narrow = evaluation.bootstrap_interval(accuracy, targets, predictions, confidence=0.5)
     assert low < narrow[0] < narrow[1] < high
+
+
+def test_bootstrap_of_two_images_by_hand():
+    # One right, one wrong: draws have an accuracy of 0, 1/2 and 1 with chances 1/4, 1/2 and 1/4.
+    draws = []
+
+    def counted(targets, predictions):
+        draws.append(len(targets))
+        return accuracy(targets, predictions)
+
+    assert evaluation.bootstrap_interval(counted, [0, 1], [0, 0], confidence=0.6) == (0, 1)
+    assert draws == [2] * 1000
+    assert evaluation.bootstrap_interval(accuracy, [0, 1], [0, 0], confidence=0.4) == (0.5, 0.5)
+
+
+def test_bootstrap_leaves_out_draws_without_a_value():
+    def precision(targets, predictions):
+        said = predictions == 1
+        return (targets[said] == 1).mean() if said.any() else np.nan
+
+    interval = evaluation.bootstrap_interval(precision, [1, 0, 0], [1, 1, 0])
+    assert interval == (0, 1)
 
 
 def test_bootstrap_depends_on_the_seed_alone():
@@ -280,6 +310,86 @@ def test_flipped_labels_come_first():
     assert torch.equal(
         torch.tensor(found["suggestion"].tolist()), logits[found.index.tolist()].argmax(1)
     )
+
+
+NAN = [[0.5, 0.5], [np.nan, np.nan]]
+
+
+@pytest.mark.parametrize(
+    "judge",
+    [
+        lambda scores, targets: evaluation.top_k_accuracy(scores, targets, 1),
+        evaluation.mistakes,
+        evaluation.reliability,
+        evaluation.expected_calibration_error,
+        evaluation.fit_temperature,
+        evaluation.suspicious_labels,
+    ],
+)
+@pytest.mark.parametrize(
+    ("scores", "targets", "message"),
+    [
+        (NAN, [0, 1], "Some scores are NaN"),
+        (np.eye(3), [0], "1 targets but 3 predictions"),
+        (np.eye(2), [0, 2], r"shape \(2, 2\) do not fit class indices from 0 to 2"),
+        (np.eye(2), [0, -1], "from -1 to 0"),
+        ([0.5, 0.5], [0, 1], r"shape \(2,\) do not fit"),
+        (np.zeros((0, 2)), [], "no images to judge"),
+    ],
+)
+def test_scores_that_cannot_be_judged_get_a_sentence(judge, scores, targets, message):
+    with pytest.raises(ValueError, match=message):
+        judge(torch.tensor(np.array(scores)), torch.tensor(targets))
+
+
+def test_what_is_no_probability_is_refused():
+    for scores in ([[1.02, 0]], [[0.5, -0.1]]):
+        with pytest.raises(ValueError, match="are these logits"):
+            evaluation.reliability(scores, [0])
+    assert evaluation.reliability([[1.01, 0]], [0])["count"].tolist() == [1]
+    with pytest.raises(ValueError, match="Some logits are infinite"):
+        evaluation.fit_temperature([[np.inf, 0]], [0])
+
+
+def test_what_cannot_be_compared_gets_a_sentence():
+    with pytest.raises(ValueError, match="3 targets but 1 predictions"):
+        evaluation.mcnemar([0, 1, 1], [0, 1, 1], [0])
+    with pytest.raises(ValueError, match="3 targets but 2 predictions"):
+        evaluation.mcnemar([0, 1, 1], [0, 1], [0, 1, 1])
+    with pytest.raises(ValueError, match="2 targets but 3 predictions"):
+        evaluation.bootstrap_interval(accuracy, [0, 1], [0, 1, 1])
+    with pytest.raises(ValueError, match="no images to judge"):
+        evaluation.bootstrap_interval(accuracy, [], [])
+    with pytest.raises(ValueError, match="no images to judge"):
+        evaluation.summary(np.zeros((2, 2), int))
+
+
+@pytest.mark.parametrize(("correct", "count"), [(0, 0), (-1, 5), (6, 5)])
+def test_an_interval_needs_possible_counts(correct, count):
+    with pytest.raises(ValueError, match=f"^{correct} of {count} predictions cannot be right"):
+        accuracy_interval(correct, count)
+
+
+def test_an_empty_loader_gets_a_sentence():
+    nothing = TensorDataset(torch.zeros(0, 2), torch.zeros(0))
+    with pytest.raises(ValueError, match="no batch to predict"):
+        predict(nn.Linear(2, 2), DataLoader(nothing))
+
+
+def test_half_precision_is_judged_too():
+    scores = torch.tensor([[0.25, 0.75], [1.0, 0.0]])
+    for dtype in (torch.float16, torch.bfloat16):
+        assert evaluation.top_k_accuracy(scores.to(dtype), [1, 1], 1) == 0.5
+        assert evaluation.mistakes(scores.to(dtype), [1, 1])["probability"].tolist() == [1]
+        assert evaluation.expected_calibration_error(scores.to(dtype), [1, 1]) == 0.625
+
+
+@pytest.mark.parametrize("names", [["a", "b"], ["a", "b", "c", "d"]])
+def test_each_output_needs_a_name(names):
+    net = nn.Sequential(nn.Flatten(), nn.Linear(12, 3))
+    message = f"has 3 outputs, but there are {len(names)} names"
+    with pytest.raises(ValueError, match=message):
+        evaluation.top_classes(net, torch.zeros(3, 2, 2), names)
 
 
 def test_top_classes_of_one_image():

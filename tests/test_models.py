@@ -29,15 +29,21 @@ def test_resnet_has_torchvisions_layers(name):
 def test_resnet_computes_what_torchvision_computes(block, training):
     torch.manual_seed(0)
     layers = [1, 2, 1, 1]
-    ours = models.ResNet(getattr(models, block), layers)
-    theirs = torchvision.models.ResNet(getattr(torchvision.models.resnet, block), layers)
+    ours = models.ResNet(getattr(models, block), layers).double()
+    theirs = torchvision.models.ResNet(getattr(torchvision.models.resnet, block), layers).double()
     ours.load_state_dict(theirs.state_dict())
-    images = torch.randn(2, 3, 64, 64)
+    images = torch.randn(2, 3, 64, 64, dtype=torch.double)
+    exact = {"rtol": 1e-9, "atol": 1e-12}
+    outputs, gradients = [], []
     for model in (ours, theirs):
         model.train(training)
-        model(images).square().mean().backward()
-    torch.testing.assert_close(ours(images), theirs(images), rtol=1e-4, atol=1e-4)
-    torch.testing.assert_close(ours.conv1.weight.grad, theirs.conv1.weight.grad)
+        outputs.append(model(images))
+        outputs[-1].square().mean().backward()
+        gradients.append({name: value.grad for name, value in model.named_parameters()})
+    torch.testing.assert_close(*outputs, **exact)
+    torch.testing.assert_close(*gradients, **exact)
+    # In training the running means and variances have changed.
+    torch.testing.assert_close(ours.state_dict(), theirs.state_dict(), **exact)
 
 
 def test_resnet34_is_the_one_of_torchvision():

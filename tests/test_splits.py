@@ -43,7 +43,37 @@ def test_a_small_class_is_in_every_part(count):
     assert [len(indices) for indices in reverse.values()] == [1, 1, count - 2]
 
 
+@pytest.mark.parametrize(
+    ("fractions", "message"),
+    [
+        ({"train": 1.0, "val": 0}, "'val' must be more than 0, not 0"),
+        ({"train": 1.5, "val": -0.5}, "'val' must be more than 0, not -0.5"),
+        ({"train": float("nan"), "val": 0.5}, "'train' must be more than 0, not nan"),
+        ({"train": 1e9, "val": float("inf")}, "add up to inf"),
+        ({"train": 0.5, "val": 0.500002}, r"add up to 1\.000002, not to 1"),
+        ({}, "add up to 0"),
+    ],
+)
+def test_fractions_that_are_none_get_a_sentence(fractions, message):
+    with pytest.raises(DataError, match=message):
+        stratified_split(TARGETS, fractions)
+
+
+def test_rounded_fractions_are_taken():
+    fractions = {"a": 0.3333333, "b": 0.3333333, "c": 0.3333333}
+    assert [len(part) for part in stratified_split([0] * 9, fractions).values()] == [3, 3, 3]
+
+
+def test_the_order_of_the_fractions_is_that_of_the_parts():
+    parts = stratified_split(TARGETS, {"test": 0.2, "train": 0.8})
+    assert [(name, len(part)) for name, part in parts.items()] == [("test", 32), ("train", 128)]
+
+
 def test_mistakes_get_a_sentence():
+    with pytest.raises(DataError, match="no images to divide"):
+        stratified_split([], FRACTIONS)
+    with pytest.raises(DataError, match="'val' must be more than 0"):
+        split_samplers(TARGETS, val_fraction=0)
     with pytest.raises(DataError, match=r"add up to 0\.9, not to 1"):
         stratified_split(TARGETS, {"train": 0.7, "test": 0.2})
     with pytest.raises(DataError, match="Class 1 has 1 images, too few for 2 parts"):

@@ -66,8 +66,31 @@ def test_images_of_different_sizes_count_by_their_pixels():
 
 
 def test_no_image_at_all():
-    with pytest.raises(ValueError, match="no image to measure"):
-        statistics.mean_and_std([])
+    for batches in ([], [(torch.zeros(0, 3, 8, 8), None)]):
+        with pytest.raises(ValueError, match="no image to measure"):
+            statistics.mean_and_std(batches)
+    with pytest.raises(ValueError, match="no image to count"):
+        statistics.class_weights([], 2)
+
+
+@pytest.mark.parametrize(
+    "images",
+    [
+        torch.ones(2, 3, 4, 4, dtype=torch.int32),
+        torch.ones(2, 3, 4, 4, dtype=torch.bool),
+        torch.ones(3, 4, 4),
+    ],
+)
+def test_what_is_no_batch_of_images_is_refused(images):
+    with pytest.raises(ValueError, match=f"not {images.dtype} of shape"):
+        statistics.mean_and_std([(images, None)])
+
+
+@pytest.mark.parametrize("targets", [[0, 1, 2], [-1, 0]])
+def test_weights_of_classes_that_are_none_are_refused(targets):
+    message = f"from 0 to 1; found {min(targets)} to {max(targets)}"
+    with pytest.raises(ValueError, match=message):
+        statistics.class_weights(targets, 2)
 
 
 def test_properties_come_from_the_headers(tmp_path):

@@ -38,7 +38,7 @@ def stratified_split(
         if not fraction > 0:  # NaN neither
             raise DataError(f"The fraction of {name!r} must be more than 0, not {fraction:g}.")
     if abs(sum(fractions.values()) - 1) > 1e-6:
-        raise DataError(f"The fractions add up to {sum(fractions.values()):g}, not to 1.")
+        raise DataError(f"The fractions add up to {sum(fractions.values()):.7g}, not to 1.")
     if len(targets) == 0:
         raise DataError("There are no images to divide: is the data set empty?")
     generator = np.random.default_rng(seed)
