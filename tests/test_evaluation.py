@@ -392,6 +392,46 @@ def test_each_output_needs_a_name(names):
         evaluation.top_classes(net, torch.zeros(3, 2, 2), names)
 
 
+def test_what_is_left_out_has_the_documented_value():
+    logits, targets = sampled(300)
+    probabilities = logits.softmax(dim=1)
+    predictions = logits.argmax(dim=1)
+    reliability, error = evaluation.reliability, evaluation.expected_calibration_error
+    assert reliability(probabilities, targets).equals(reliability(probabilities, targets, 10))
+    assert error(probabilities, targets) == error(probabilities, targets, 15)
+    bootstrap = evaluation.bootstrap_interval
+    assert bootstrap(accuracy, targets, predictions) == bootstrap(
+        accuracy, targets, predictions, confidence=0.95, resamples=1000, seed=0
+    )
+    net = nn.Sequential(nn.Flatten(), nn.Linear(1, 7))
+    assert len(evaluation.top_classes(net, torch.zeros(1, 1, 1), "abcdefg")) == 5
+
+
+def test_a_network_in_eval_mode_stays_in_it():
+    net = nn.Sequential(nn.Flatten(), nn.Linear(1, 2)).eval()
+    images = torch.zeros(1, 1, 1, 1)
+    predict(net, DataLoader(TensorDataset(images, torch.zeros(1))))
+    evaluation.top_classes(net, images[0], "ab")
+    assert not net.training
+
+
+def test_tables_say_what_their_rows_are():
+    matrix = np.eye(2, dtype=int)
+    assert evaluation.class_report(matrix, "a b".split()).index.name == "class"
+    wrong = [[0.9, 0.1], [0.1, 0.9]], [1, 0]
+    assert evaluation.mistakes(*wrong).index.name == "position"
+    assert evaluation.suspicious_labels(*wrong).index.name == "position"
+
+
+@pytest.mark.filterwarnings("error")
+def test_classes_that_do_not_occur_cause_no_warning():
+    matrix = confusion_matrix([0, 0], [0, 1], 4)
+    assert matrix.dtype == np.int64
+    assert evaluation.summary(matrix)["accuracy"] == 0.5
+    scores = [[0.5, 0.5, 0.0]] * 2
+    assert evaluation.suspicious_labels(scores, [0, 0]).empty
+
+
 def test_top_classes_of_one_image():
     logits = torch.tensor([1.0, 3.0, 2.0, -1.0])
     net = nn.Sequential(nn.Flatten(), nn.Linear(12, 4), nn.Dropout(0.5))

@@ -34,6 +34,17 @@ def test_the_seed_decides():
     assert stratified_split(TARGETS, FRACTIONS, 3) != stratified_split(TARGETS, FRACTIONS, 4)
 
 
+def test_the_parts_are_the_same_on_every_machine():
+    # What notebooks store depends on it.
+    targets = [0] * 8 + [1] * 6
+    assert stratified_split(targets, {"train": 0.6, "test": 0.4}) == {
+        "train": [2, 3, 4, 5, 6, 9, 10, 12, 13],
+        "test": [0, 1, 7, 8, 11],
+    }
+    train, val = split_samplers(targets)
+    assert list(train) == [13, 0, 5, 4, 6, 10, 3, 2, 12, 9, 8] and list(val) == [11, 1, 7]
+
+
 @pytest.mark.parametrize("count", [3, 4, 5, 7])
 def test_a_small_class_is_in_every_part(count):
     parts = stratified_split([0] * count, {"train": 0.98, "val": 0.01, "test": 0.01})

@@ -6,6 +6,7 @@ Every data set here follows torchvision's `ImageFolder`: `classes`, `class_to_id
 
 import os
 import random
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
@@ -47,8 +48,11 @@ def load_image(path: str | Path, mode: str = "RGB", background: str = "white") -
     Raises:
         DataError: The file is missing, is no image, or is damaged.
     """
+    if not os.path.isfile(path) and os.path.exists(path):  # to read a pipe would wait for ever
+        raise DataError(f"{path} is no file but a folder or a device.")
     try:
-        with Image.open(path) as file:
+        # Pillow warns of odd headers and of large photographs; what it cannot read is an error.
+        with warnings.catch_warnings(action="ignore"), Image.open(path) as file:
             image = ImageOps.exif_transpose(file)
             image.load()
     except FileNotFoundError:
@@ -57,8 +61,14 @@ def load_image(path: str | Path, mode: str = "RGB", background: str = "white") -
         raise DataError(f"{path} may not be read; check its permissions.") from None
     except UnidentifiedImageError:
         raise DataError(f"{path} is no image that Pillow can read.") from None
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise DataError(f"{path} is damaged: {error}.") from error
+    except Image.DecompressionBombError:
+        most = 2 * Image.MAX_IMAGE_PIXELS / 1e6
+        raise DataError(
+            f"{path} claims more than {most:.0f} million pixels; make it smaller, or leave it out."
+        ) from None
+    except Exception as error:  # Pillow raises a dozen kinds of errors over damaged files
+        reason = str(error) or type(error).__name__
+        raise DataError(f"{path} is damaged: {reason.strip().rstrip('.')}.") from error
     if image.mode == "F":
         raise DataError(f"{path} holds floating-point numbers; save it with 8 or 16 bits instead.")
     if image.mode.startswith("I"):
@@ -84,10 +94,10 @@ def common_mode(paths: Iterable[str | Path], most: int = 100) -> str:
     paths = list(paths)
     for path in paths[:: max(1, len(paths) // most)]:
         try:
-            with Image.open(path) as image:
+            with warnings.catch_warnings(action="ignore"), Image.open(path) as image:
                 if image.mode not in GREY_MODES:
                     return "RGB"
-        except (OSError, SyntaxError, ValueError):
+        except Exception:  # a damaged file is reported when its turn comes
             continue
     return "L"
 

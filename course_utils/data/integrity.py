@@ -6,6 +6,7 @@
 
 import hashlib
 import os
+import warnings
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -169,11 +170,16 @@ def _check_file(
     thumbnail = image.convert("L").resize((THUMBNAIL, THUMBNAIL), Image.Resampling.LANCZOS)
     digest = hashlib.sha256(content).hexdigest()
     picture = _Picture(file, split, digest, np.asarray(thumbnail, dtype=np.float32))
-    return picture, list(_check_header(path, file))
+    about_header = []
+    try:
+        about_header.extend(_check_header(path, file))
+    except Exception as error:  # Pillow raises a dozen kinds of errors over damaged headers
+        about_header.append(("warning", "damaged header", file, f"{error or type(error).__name__}"))
+    return picture, about_header
 
 
 def _check_header(path: Path, file: str) -> Iterator[tuple[str, str, str, str]]:
-    with Image.open(path) as image:
+    with warnings.catch_warnings(action="ignore"), Image.open(path) as image:
         extension = path.suffix.lower()
         if Image.registered_extensions().get(extension) != image.format:
             yield "warning", "wrong extension", file, f"holds {image.format} data"

@@ -1,5 +1,6 @@
 """Count and measure images before training on them."""
 
+import warnings
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -113,9 +114,9 @@ def image_properties(data_set: ImageList) -> pd.DataFrame:
     rows = []
     for path, label in data_set.samples:
         try:
-            with Image.open(path) as image:
+            with warnings.catch_warnings(action="ignore"), Image.open(path) as image:
                 width, height, mode = *image.size, image.mode
-        except (OSError, SyntaxError, ValueError):
+        except Exception:  # Pillow raises a dozen kinds of errors over damaged files
             width, height, mode = 0, 0, "unreadable"
         rows.append((path, data_set.classes[label], width, height, mode))
     frame = pd.DataFrame(rows, columns=["path", "class", "width", "height", "mode"])
