@@ -31,6 +31,7 @@ COLUMNS = (
     "learning_rate",
     "seconds",
 )
+CHECKPOINT_KEYS = {"model", "optimizer", "scheduler", "callbacks", "history", "stop", "random"}
 LEFT_BEHIND = 600  # seconds after which a half-written file belongs to nobody any more
 
 
@@ -499,16 +500,7 @@ def save_checkpoint(run: Run, path: str | Path) -> None:
     Raises:
         TrainingError: It cannot be written; the last good file stays.
     """
-    state = {
-        "model": run.model.state_dict(),
-        "optimizer": run.optimizer.state_dict(),
-        "scheduler": run.scheduler.state_dict() if run.scheduler else None,
-        "callbacks": [callback.state_dict() for callback in run.callbacks],
-        "history": run.history.rows,
-        "stop": run.stop,
-        "random": random_state(run.train_loader),
-    }
-    save_atomically(state, path)
+    save_atomically(_run_state(run), path)
 
 
 def save_atomically(state: dict[str, Any], path: str | Path) -> None:
@@ -595,23 +587,50 @@ def load_checkpoint(run: Run, path: str | Path) -> None:
     name = Path(path).name
     if "optimizer" not in state:
         raise TrainingError(f"{name} holds weights only, and no run to go on with: load_weights.")
+    if missing := CHECKPOINT_KEYS - state.keys():
+        raise TrainingError(
+            f"{name} is no whole checkpoint: it lacks {', '.join(sorted(missing))}."
+        )
     _require_fit(run.model, state["model"], name)
-    if len(state["callbacks"]) != len(run.callbacks):
-        raise TrainingError(f"{name} was written with {len(state['callbacks'])} callbacks.")
+    if not isinstance(state["callbacks"], list) or len(state["callbacks"]) != len(run.callbacks):
+        count = len(state["callbacks"]) if isinstance(state["callbacks"], list) else "no"
+        raise TrainingError(f"{name} was written with {count} callbacks.")
     if (state["scheduler"] is None) != (run.scheduler is None):
         raise TrainingError(f"Only one of {name} and this run has a scheduler.")
+    before = copy.deepcopy(_run_state(run))
     try:
-        # Checks that its groups fit before it changes anything, so it comes first.
-        run.optimizer.load_state_dict(state["optimizer"])
-    except ValueError as error:
-        raise TrainingError(f"{name} was written with another optimizer: {error}.") from error
+        _set_run_state(run, state)
+    except Exception as error:  # what a file of other hands holds may be anything
+        _set_run_state(run, before)
+        raise TrainingError(
+            f"{name} was written by another run, with another optimizer perhaps: {error}."
+        ) from error
+
+
+def _run_state(run: Run) -> dict[str, Any]:
+    """Collect all that a run needs to go on."""
+    return {
+        "model": run.model.state_dict(),
+        "optimizer": run.optimizer.state_dict(),
+        "scheduler": run.scheduler.state_dict() if run.scheduler else None,
+        "callbacks": [callback.state_dict() for callback in run.callbacks],
+        "history": run.history.rows,
+        "stop": run.stop,
+        "random": random_state(run.train_loader),
+    }
+
+
+def _set_run_state(run: Run, state: dict[str, Any]) -> None:
+    """Bring a run into a state that `_run_state` gave."""
+    rows = [{column: row[column] for column in COLUMNS} for row in state["history"]]
+    run.optimizer.load_state_dict(state["optimizer"])
     run.model.load_state_dict(state["model"])
     if run.scheduler is not None:
         run.scheduler.load_state_dict(state["scheduler"])
     for callback, kept in zip(run.callbacks, state["callbacks"], strict=True):
         callback.load_state_dict(kept)
-    run.history.rows[:] = state["history"]
-    run.stop = state["stop"]
+    run.history.rows[:] = rows
+    run.stop = bool(state["stop"])
     set_random_state(state["random"], run.train_loader)
 
 
@@ -620,6 +639,8 @@ def _require_fit(model: nn.Module, weights: dict[str, Any], name: str) -> None:
 
     `load_state_dict` complains too, but only after it has loaded those that fit.
     """
+    if not isinstance(weights, dict):
+        raise TrainingError(f"{name} holds no weights by name, and was not loaded.")
     own = {key: tuple(value.shape) for key, value in model.state_dict().items()}
     given = {key: tuple(getattr(value, "shape", ())) for key, value in weights.items()}
     if own == given:

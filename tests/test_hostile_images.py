@@ -15,6 +15,7 @@ from PIL import Image, ImageOps, PngImagePlugin
 from course_utils.data import DataError
 from course_utils.data.datasets import ImageFolder, load_image
 from course_utils.data.integrity import check_folder
+from course_utils.data.statistics import image_properties
 
 # Smooth, so that JPEG changes little, and different at each of its corners.
 DOWN, RIGHT = np.mgrid[0:24, 0:32]
@@ -176,10 +177,17 @@ def test_a_pipe_that_is_named_like_an_image_is_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "image.png")
     with pytest.raises(DataError, match="is no file"):
         load_image(tmp_path / "image.png")
+    for name in ("cats", "dogs"):
+        (tmp_path / name).mkdir()
+        os.mkfifo(tmp_path / name / "image.png")
+    findings = check_folder(tmp_path)
+    assert findings["problem"].tolist().count("unreadable") == 3
+    properties = image_properties(ImageFolder(tmp_path))
+    assert set(properties["mode"]) == {"unreadable"}
 
 
-NAMES = ["two words.png", "100 %.png", "#1.png", "'quoted'.png", "ä ö ü.png", "a\u0308.png", "日本.png",
-         "🐦.png", "a=b&c;d.png", "x" * 200 + ".png", "-rf.png", "$HOME.png", "{}.png"]  # fmt: skip
+NAMES = ["two words.png", "100 %.png", "#1.png", "'quoted'.png", "ä ö ü.png", "a\u0308.png"]
+NAMES += ["日本.png", "🐦.png", "a=b&c;d.png", "x" * 200 + ".png", "-rf.png", "$HOME.png", "{}.png"]
 NOT_ON_WINDOWS = ["new\nline.png", 'double"quote.png', "back\\slash.png", "star*.png", "que?.png"]
 
 

@@ -29,13 +29,19 @@ SPLIT_NAMES = {
     "test": ("test", "testing", "seg_test"),
 }
 GREY_MODES = {"1", "L", "LA", "I", "I;16", "I;16B", "F"}
+DIRECT_MODES = {"La": "LA", "LAB": "RGB"}  # Pillow has no other way from these
+FEW_BITS = {"L;2": 85, "L;4": 17}  # what makes 255 of the largest number
+PROGRAMS = {"EPS", "WMF", "EMF"}  # Pillow lets other software run them; strangers' files may not
+ORIENTATION = 0x0112  # the EXIF tag
 
 
 def load_image(path: str | Path, mode: str = "RGB", background: str = "white") -> Image.Image:
     """Open an image the way a person sees it.
 
-    A photograph is turned as its EXIF data says, transparent parts show the background, and images
-    of 16 bits are scaled to 8 instead of being cut off at 255.
+    A photograph is turned as its EXIF data says, transparent parts show the background, of an
+    animation the first frame is taken, and images of 16 bits are scaled to 8 instead of being cut
+    off at 255: always by 65535 / 255, so a camera of 12 bits gives dark images. Colour profiles
+    are not applied.
 
     Args:
         path: The file.
@@ -48,37 +54,81 @@ def load_image(path: str | Path, mode: str = "RGB", background: str = "white") -
     Raises:
         DataError: The file is missing, is no image, or is damaged.
     """
-    if not os.path.isfile(path) and os.path.exists(path):  # to read a pipe would wait for ever
-        raise DataError(f"{path} is no file but a folder or a device.")
-    try:
-        # Pillow warns of odd headers and of large photographs; what it cannot read is an error.
-        with warnings.catch_warnings(action="ignore"), Image.open(path) as file:
-            image = ImageOps.exif_transpose(file)
-            image.load()
-    except FileNotFoundError:
-        raise DataError(f"There is no file {path}.") from None
-    except PermissionError:
-        raise DataError(f"{path} may not be read; check its permissions.") from None
-    except UnidentifiedImageError:
-        raise DataError(f"{path} is no image that Pillow can read.") from None
-    except Image.DecompressionBombError:
-        most = 2 * Image.MAX_IMAGE_PIXELS / 1e6
-        raise DataError(
-            f"{path} claims more than {most:.0f} million pixels; make it smaller, or leave it out."
-        ) from None
-    except Exception as error:  # Pillow raises a dozen kinds of errors over damaged files
-        reason = str(error) or type(error).__name__
-        raise DataError(f"{path} is damaged: {reason.strip().rstrip('.')}.") from error
-    if image.mode == "F":
-        raise DataError(f"{path} holds floating-point numbers; save it with 8 or 16 bits instead.")
-    if image.mode.startswith("I"):
-        pixels = np.asarray(image).astype(np.int64) // 257  # 65535 becomes 255
-        image = Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
+    image = _decode(path)
     if mode != "RGBA" and (image.has_transparency_data or image.mode in ("LA", "PA")):
         image = image.convert("RGBA")
         backdrop = Image.new("RGBA", image.size, background)
         image = Image.alpha_composite(backdrop, image)
     return image.convert(mode)
+
+
+def _decode(path: str | Path) -> Image.Image:
+    """Read a file into an upright image of 8 bits a channel, of a mode that converts to any."""
+    name = printable(path)
+    if not os.path.isfile(path) and os.path.exists(path):  # to read a pipe would wait for ever
+        raise DataError(f"{name} is no file but a folder or a device.")
+    try:
+        # Pillow warns of odd headers and of large photographs; what it cannot read is an error.
+        with warnings.catch_warnings(action="ignore"), Image.open(path) as file:
+            if file.format in PROGRAMS:
+                raise DataError(f"{name} is a drawing ({file.format}); save it as JPEG or PNG.")
+            return _upright(file, name)
+    except DataError:
+        raise
+    except FileNotFoundError:
+        raise DataError(f"There is no file {name}.") from None
+    except PermissionError:
+        raise DataError(f"{name} may not be read; check its permissions.") from None
+    except UnidentifiedImageError:
+        raise DataError(f"{name} is no image that Pillow can read.") from None
+    except Image.DecompressionBombError:
+        most = 2 * Image.MAX_IMAGE_PIXELS / 1e6
+        raise DataError(
+            f"{name} claims more than {most:.0f} million pixels; make it smaller, or leave it out."
+        ) from None
+    except Exception as error:  # Pillow raises a dozen kinds of errors over damaged files
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise DataError(f"{name} is damaged: {reason.rstrip('.')}.") from error
+
+
+def _upright(file: Image.Image, name: str) -> Image.Image:
+    """Decode an open file; what Pillow would get wrong in silence is refused."""
+    layout = file.tile[0][3] if file.tile else None
+    file.load()
+    try:
+        file.getexif().get(ORIENTATION)
+    except Exception:  # other programs show a picture whose EXIF block is damaged
+        image = file.copy()
+    else:
+        image = ImageOps.exif_transpose(file)
+    if image.mode == "F":
+        raise DataError(f"{name} holds floating-point numbers; save it with 8 or 16 bits instead.")
+    see_through = image.info.get("transparency")
+    if isinstance(see_through, int | tuple) and np.max(see_through) > 255:
+        raise DataError(f"{name} has a transparent colour of 16 bits; save it with 8 bits instead.")
+    if image.mode.startswith("I"):
+        pixels = np.asarray(image).astype(np.int64)
+        if pixels.min() < 0 or pixels.max() > 65535:
+            raise DataError(f"{name} holds numbers of 32 bits; save it with 8 or 16 bits instead.")
+        return Image.fromarray((pixels // 257).astype(np.uint8))  # 65535 becomes 255
+    if layout in FEW_BITS and see_through is not None:  # Pillow scales the pixels alone
+        image.info["transparency"] = see_through * FEW_BITS[layout]
+    return image.convert(DIRECT_MODES.get(image.mode, image.mode))
+
+
+def printable(path: str | Path) -> str:
+    """Write a path so that every screen and file can show it.
+
+    On Linux a name may be any bytes, and those that are no text would make printing fail.
+
+    Args:
+        path: Any path.
+
+    Returns:
+        The same text, apart from such bytes and line breaks.
+    """
+    text = str(path).encode("utf-8", "backslashreplace").decode("utf-8")
+    return "".join(repr(sign)[1:-1] if ord(sign) < 32 else sign for sign in text)
 
 
 def common_mode(paths: Iterable[str | Path], most: int = 100) -> str:
@@ -93,6 +143,8 @@ def common_mode(paths: Iterable[str | Path], most: int = 100) -> str:
     """
     paths = list(paths)
     for path in paths[:: max(1, len(paths) // most)]:
+        if not os.path.isfile(path):  # to read a pipe would wait for ever
+            continue
         try:
             with warnings.catch_warnings(action="ignore"), Image.open(path) as image:
                 if image.mode not in GREY_MODES:
@@ -295,27 +347,22 @@ class IndexFile(ImageList):
         """
         path = Path(path)
         try:
-            lines = path.read_text(encoding="utf-8-sig").splitlines()
+            lines = path.read_text(encoding="utf-8-sig").split("\n")
         except FileNotFoundError:
             raise DataError(f"There is no index file {path}.") from None
         except UnicodeDecodeError:
             raise DataError(f"{path} is no text in UTF-8; save it as UTF-8 again.") from None
-        names, pairs = None, []
-        for number, line in enumerate(lines, start=1):
-            line = line.strip()
-            if line.startswith("# classes:"):
-                names = [name.strip() for name in line.removeprefix("# classes:").split(",")]
-            elif line and not line.startswith("#"):
-                parts = line.rsplit(maxsplit=1)
-                if len(parts) < 2:
-                    raise DataError(f"{path}, line {number} has no label: {line!r}.")
-                pairs.append((number, *parts))
+        except OSError as error:
+            raise DataError(f"{path} cannot be read ({error.strerror or error}).") from None
+        names, pairs = _parse_index(lines, path)
         if not pairs:
             raise DataError(f"{path} lists no images.")
         labels = {label for _, _, label in pairs}
         classes = names or sorted(
-            labels, key=lambda label: (not label.isdigit(), len(label), label)
+            labels, key=lambda label: (not label.isdecimal(), len(label), label)
         )
+        if len(set(classes)) < len(classes):
+            raise DataError(f"{path} names a class twice: {', '.join(classes)}.")
         samples = [
             (_resolve(entry, path.parent), _class_index(label, classes, names, path, number))
             for number, entry, label in pairs
@@ -323,11 +370,28 @@ class IndexFile(ImageList):
         super().__init__(samples, classes, transform, mode or common_mode(p for p, _ in samples))
 
 
+def _parse_index(
+    lines: list[str], path: Path
+) -> tuple[list[str] | None, list[tuple[int, str, str]]]:
+    """Give the class names, if the file has them, and number, path and label of each line."""
+    names, pairs = None, []
+    for number, line in enumerate(lines, start=1):
+        line = line.strip()
+        if line.startswith("# classes:"):
+            names = [name.strip() for name in line.removeprefix("# classes:").split(",")]
+        elif line and not line.startswith("#"):
+            parts = line.rsplit(maxsplit=1)
+            if len(parts) < 2:
+                raise DataError(f"{path}, line {number} has no label: {line!r}.")
+            pairs.append((number, *parts))
+    return names, pairs
+
+
 def _class_index(
     label: str, classes: list[str], names: list[str] | None, path: Path, number: int
 ) -> int:
     """Turn a label of an index file, a number or a name, into the index of its class."""
-    if names is not None and label.isdigit() and int(label) < len(names):
+    if names is not None and label.isdecimal() and len(label) < 10 and int(label) < len(names):
         return int(label)
     if label not in classes:
         raise DataError(f"{path}, line {number}: there is no class {label!r} in {classes}.")
@@ -348,6 +412,10 @@ def write_index_file(data_set: ImageList, path: str | Path) -> None:
     Args:
         data_set: Images on disk.
         path: The text file to write; paths in it are relative to its folder where possible.
+
+    Raises:
+        DataError: A name of a file or class cannot stand in such a file, for example one with a
+            line break; nothing is written.
     """
     path = Path(path)
     lines = [f"# classes: {', '.join(data_set.classes)}"]
@@ -356,9 +424,26 @@ def write_index_file(data_set: ImageList, path: str | Path) -> None:
             entry = Path(os.path.relpath(sample, path.parent)).as_posix()
         except ValueError:  # another drive on Windows
             entry = Path(sample).as_posix()
+        if entry[0] in "#\"'":
+            entry = f"./{entry}"
         lines.append(f"{entry} {label}")
+        if not _reads_back(lines[-1], entry, path):
+            raise DataError(f"{sample!r} cannot stand in an index file; give it a plainer name.")
+    if _parse_index(lines[:1], path)[0] != data_set.classes or "\n" in lines[0]:
+        raise DataError(
+            f"A class name cannot stand in an index file: {data_set.classes}. Names have no comma, "
+            f"no line break, and no space at either end."
+        )
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def _reads_back(line: str, entry: str, path: Path) -> bool:
+    """Say whether a line is read as the file that it was written for."""
+    if any(character in line for character in "\r\n\\") or not line.isprintable():
+        return False
+    [(_, read, _)] = _parse_index([line], path)[1]
+    return read == entry == read.strip("\"'")
 
 
 class InMemory(Dataset):

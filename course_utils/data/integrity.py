@@ -158,6 +158,8 @@ def _check_file(
     path: Path, file: str, split: str
 ) -> tuple[_Picture | None, list[tuple[str, str, str, str]]]:
     """Read one file completely; give what is needed of it later, and what is odd about it."""
+    if path.exists() and not path.is_file():  # to read a pipe would wait for ever
+        return None, [("error", "unreadable", file, "it is no file")]
     try:
         content = path.read_bytes()
         image = load_image(path)

@@ -1,5 +1,6 @@
 """Count and measure images before training on them."""
 
+import os
 import warnings
 from collections.abc import Iterable, Sequence
 
@@ -114,6 +115,8 @@ def image_properties(data_set: ImageList) -> pd.DataFrame:
     rows = []
     for path, label in data_set.samples:
         try:
+            if not os.path.isfile(path):  # to read a pipe would wait for ever
+                raise OSError
             with warnings.catch_warnings(action="ignore"), Image.open(path) as image:
                 width, height, mode = *image.size, image.mode
         except Exception:  # Pillow raises a dozen kinds of errors over damaged files
