@@ -49,7 +49,7 @@ class Runs:
 
 
 def as_plain_pickle(path, value):
-    path.write_bytes(pickle.dumps(value))
+    path.write_bytes(pickle.dumps(value, protocol=2))
 
 
 def as_torch_file(path, value):
@@ -67,7 +67,9 @@ def in_place_of_good_weights(path, value):
     with zipfile.ZipFile(good) as source, zipfile.ZipFile(path, "w") as target:
         for name in source.namelist():
             is_pickle = name.endswith("data.pkl")
-            target.writestr(name, pickle.dumps(value) if is_pickle else source.read(name))
+            target.writestr(
+                name, pickle.dumps(value, protocol=2) if is_pickle else source.read(name)
+            )
 
 
 WAYS = [as_plain_pickle, as_torch_file, as_old_torch_file, in_place_of_good_weights]

@@ -136,11 +136,11 @@ def test_no_notebooks_at_all(course):
 def test_a_slow_cell_and_a_dead_kernel_fail(course, tmp_path):
     slow = course("91_slow", code("import time\ntime.sleep(60)"))
     dead = course("92_dead", code("import os\nos._exit(3)"))
-    results = run_all([slow, dead], Options(tmp_path, timeout=2, jobs=2))
+    results = run_all([slow, dead], Options(tmp_path, timeout=10, jobs=2))
     assert [result.ok for result in results] == [False, False]
-    assert results[0].error == "cell 5/6 (2. More): took longer than 2 seconds"
+    assert results[0].error == "cell 5/6 (2. More): took longer than 10 seconds"
     assert results[1].error.startswith("cell 5/6 (2. More): Kernel died")
-    assert results[0].seconds < 30
+    assert results[0].seconds < 50
 
 
 def test_the_kernel_is_this_interpreter(course, tmp_path, monkeypatch):
