@@ -6,6 +6,7 @@ import math
 import os
 import random
 import time
+import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -570,7 +571,9 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
         TrainingError: The file is missing or damaged, or holds more than weights.
     """
     state = _read(path)
-    return state.get("model", state)
+    weights = state.get("model", state)
+    _require_tensors(weights, Path(path).name)
+    return weights
 
 
 def load_checkpoint(run: Run, path: str | Path) -> None:
@@ -591,6 +594,7 @@ def load_checkpoint(run: Run, path: str | Path) -> None:
         raise TrainingError(
             f"{name} is no whole checkpoint: it lacks {', '.join(sorted(missing))}."
         )
+    _require_tensors(state["model"], name)
     _require_fit(run.model, state["model"], name)
     if not isinstance(state["callbacks"], list) or len(state["callbacks"]) != len(run.callbacks):
         count = len(state["callbacks"]) if isinstance(state["callbacks"], list) else "no"
@@ -599,6 +603,7 @@ def load_checkpoint(run: Run, path: str | Path) -> None:
         raise TrainingError(f"Only one of {name} and this run has a scheduler.")
     before = copy.deepcopy(_run_state(run))
     try:
+        History(state["history"]).frame.astype(float)
         _set_run_state(run, state)
     except Exception as error:  # what a file of other hands holds may be anything
         _set_run_state(run, before)
@@ -634,15 +639,24 @@ def _set_run_state(run: Run, state: dict[str, Any]) -> None:
     set_random_state(state["random"], run.train_loader)
 
 
-def _require_fit(model: nn.Module, weights: dict[str, Any], name: str) -> None:
+def _require_tensors(weights: Any, name: str) -> None:
+    """Refuse anything but tensors by name, of kinds that can be copied into a network."""
+    if not isinstance(weights, dict):
+        raise TrainingError(f"{name} holds no weights by name, and was not loaded.")
+    for key, value in weights.items():
+        plain = isinstance(value, Tensor) and value.layout == torch.strided
+        odd = plain and (value.is_meta or value.is_nested or value.is_quantized)
+        if not plain or odd or value.is_complex():
+            raise TrainingError(f"{name} holds no numbers for {key!r}, and was not loaded.")
+
+
+def _require_fit(model: nn.Module, weights: dict[str, Tensor], name: str) -> None:
     """Refuse weights that do not fit, before any of them is loaded.
 
     `load_state_dict` complains too, but only after it has loaded those that fit.
     """
-    if not isinstance(weights, dict):
-        raise TrainingError(f"{name} holds no weights by name, and was not loaded.")
     own = {key: tuple(value.shape) for key, value in model.state_dict().items()}
-    given = {key: tuple(getattr(value, "shape", ())) for key, value in weights.items()}
+    given = {key: tuple(value.shape) for key, value in weights.items()}
     if own == given:
         return
     odd = next(key for key in [*own, *given] if own.get(key) != given.get(key))
@@ -658,6 +672,10 @@ def _read(path: str | Path) -> dict[str, Any]:
     if not path.is_file():
         raise TrainingError(f"There is no file {path}.")
     try:
+        with open(path, "rb") as file:
+            if file.read(2) == b"PK" and (part := zipfile.ZipFile(file).testzip()):
+                # torch writes checksums, but it does not look at them.
+                raise zipfile.BadZipFile(part)
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises many kinds for damaged and for hostile files
         raise TrainingError(

@@ -79,6 +79,8 @@ def die_when(moment, number):
 
 def main(checkpoint, result, moment="", number="1"):
     torch.set_num_threads(1)
+    # A process that was started in the background ignores Ctrl-C, and so do its children.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     if moment:
         die_when(moment, int(number))
     training.seed_everything(0)

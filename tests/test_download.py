@@ -470,9 +470,12 @@ def test_threads_that_fetch_at_once_do_not_mix(server, source, tmp_path):
     assert len(server.requests) == 1
 
 
+# A process that was started in the background ignores Ctrl-C, and so do its children.
 PROGRAM = """
+import signal
 import sys
 from pathlib import Path
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from course_utils.data.download import Source, fetch
 print("ready", flush=True)
 sys.stdin.readline()

@@ -151,6 +151,7 @@ WRONG = [
     *[((key,), "text") for key in sorted(training.CHECKPOINT_KEYS) if key != "stop"],
     *[((key,), [1, 2]) for key in sorted(training.CHECKPOINT_KEYS) if key != "stop"],
     (("history", 0, "epoch"), KeyError),
+    (("history", 0, "val_loss"), "text"),
     (("optimizer", "param_groups"), []),
     (("optimizer", "state"), 5),
     (("callbacks", 1), {}),
@@ -162,6 +163,35 @@ WRONG = [
     (("model", "0.weight"), torch.zeros(1)),
     (("model", "0.weight"), "text"),
 ]
+ODD_TENSORS = {
+    "sparse": torch.zeros(3).to_sparse(),
+    "complex": torch.zeros(3, dtype=torch.complex64),
+    "meta": torch.zeros(3, device="meta"),
+    "quantized": torch.quantize_per_tensor(torch.zeros(3), 1.0, 0, torch.quint8),
+    "a list": [0.0, 0.0, 0.0],
+}
+
+
+@pytest.mark.parametrize("kind", ODD_TENSORS)
+def test_weights_of_an_odd_kind_change_nothing(kind, tmp_path):
+    model = torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.BatchNorm1d(3))
+    before = copy.deepcopy(model.state_dict())
+    # The first tensor fits, so loading one after the other would change the model.
+    weights = {key: value + 1 for key, value in before.items()} | {"1.weight": ODD_TENSORS[kind]}
+    torch.save(weights, tmp_path / "model.pt")
+    with pytest.raises(TrainingError, match=r"model\.pt"):
+        load_weights(model, tmp_path / "model.pt")
+    assert_same(model.state_dict(), before)
+
+
+def test_a_number_in_place_of_a_scalar_tensor_changes_nothing(tmp_path):
+    model = torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.BatchNorm1d(3))
+    before = copy.deepcopy(model.state_dict())
+    torch.save({**before, "0.bias": before["0.bias"] + 1, "1.num_batches_tracked": 5},
+               tmp_path / "model.pt")  # fmt: skip
+    with pytest.raises(TrainingError, match=r"no numbers for '1\.num_batches_tracked'"):
+        load_weights(model, tmp_path / "model.pt")
+    assert_same(model.state_dict(), before)
 
 
 @pytest.mark.parametrize("place", WRONG, ids=str)
@@ -190,6 +220,9 @@ def test_a_damaged_checkpoint_is_refused_or_right(good, tmp_path):
     refused = 0
     started = Started()
     before = started.state()
+    training.load_checkpoint(started.run, good)
+    right = started.state()
+    training._set_run_state(started.run, copy.deepcopy(before))
     for data in cut + flipped:
         path.write_bytes(data)
         try:
@@ -199,5 +232,6 @@ def test_a_damaged_checkpoint_is_refused_or_right(good, tmp_path):
             assert_unchanged(started, before)
             refused += 1
         else:
+            assert_unchanged(started, right)
             training._set_run_state(started.run, copy.deepcopy(before))
     assert refused >= 50

@@ -201,7 +201,9 @@ def test_ctrl_c_ends_the_kernels(course, tmp_path):
     sleep = f"import os, pathlib, time\npathlib.Path({str(pid)!r}).write_text(str(os.getpid()))"
     path = course("91_small", code(sleep + "\ntime.sleep(60)"))
     program = (
-        "import sys, pathlib, course_utils.run as run\n"
+        "import signal, sys, pathlib, course_utils.run as run\n"
+        # A process that was started in the background ignores Ctrl-C, and so do its children.
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         f"run.repository = lambda: pathlib.Path({str(path.parents[1])!r})\n"
         "from course_utils.__main__ import main\nsys.exit(main(['run']))"
     )

@@ -27,6 +27,7 @@ def test_counts_without_opening_an_image(monkeypatch):
     monkeypatch.setattr(Image, "open", None)
     counts = statistics.class_counts(parts)
     assert counts.index.tolist() == ["birds", "fruit", "vehicles"]
+    assert counts.index.name == "class"
     assert counts["train"].tolist() == [2, 1, 0]
     assert counts["val"].tolist() == [0, 0, 1]
     for name in parts:
@@ -100,7 +101,10 @@ def test_properties_come_from_the_headers(tmp_path):
     names = ["a.png", "b.jpg", "c.png"]
     samples = [(str(tmp_path / name), number % 2) for number, name in enumerate(names)]
     frame = statistics.image_properties(ImageList(samples, ["x", "y"]))
+    assert frame["path"].tolist() == [path for path, _ in samples]
     assert frame["class"].tolist() == ["x", "y", "x"]
     assert frame["width"].tolist() == [30, 5, 0]
     assert frame["height"].tolist() == [20, 7, 0]
     assert frame["mode"].tolist() == ["RGB", "L", "unreadable"]
+    nothing = statistics.image_properties(ImageList([], ["x", "y"]))
+    assert nothing.dtypes["width"] == nothing.dtypes["height"] == np.int64

@@ -93,7 +93,7 @@ def _decode(path: str | Path) -> Image.Image:
 
 def _upright(file: Image.Image, name: str) -> Image.Image:
     """Decode an open file; what Pillow would get wrong in silence is refused."""
-    layout = file.tile[0][3] if file.tile else None
+    layout = str(file.tile[0][3]) if file.tile else ""
     file.load()
     try:
         file.getexif().get(ORIENTATION)
@@ -104,7 +104,7 @@ def _upright(file: Image.Image, name: str) -> Image.Image:
     if image.mode == "F":
         raise DataError(f"{name} holds floating-point numbers; save it with 8 or 16 bits instead.")
     see_through = image.info.get("transparency")
-    if isinstance(see_through, int | tuple) and np.max(see_through) > 255:
+    if see_through is not None and ";16" in layout:
         raise DataError(f"{name} has a transparent colour of 16 bits; save it with 8 bits instead.")
     if image.mode.startswith("I"):
         pixels = np.asarray(image).astype(np.int64)

@@ -54,7 +54,7 @@ def class_weights(targets: Sequence[int] | Tensor, num_classes: int) -> Tensor:
             f"{targets.max()}. Is num_classes right?"
         )
     counts = torch.bincount(targets, minlength=num_classes)
-    weights = counts.sum() / (num_classes * counts.clamp(min=1))
+    weights = counts.sum() / (num_classes * counts)
     return torch.where(counts > 0, weights, 0.0)
 
 
@@ -85,7 +85,7 @@ def mean_and_std(batches: DataLoader | Iterable[tuple[Tensor, Tensor]]) -> tuple
             )
         if images.numel() == 0:
             continue
-        pixels = images.detach().cpu().to(torch.float64)
+        pixels = images.cpu().to(torch.float64)
         if not images.is_floating_point():
             pixels = pixels / 255
         pixels = pixels.transpose(0, 1).flatten(start_dim=1)
