@@ -75,7 +75,10 @@ def kill_at_random_moments(folder, moments, seconds):
 
 
 @needs_signals
-@pytest.mark.parametrize("moment", ["half", "flushed", "renamed"])
+@pytest.mark.parametrize(
+    "moment",
+    ["half", *(pytest.param(name, marks=pytest.mark.thorough) for name in ("flushed", "renamed"))],
+)
 def test_killed_in_the_middle_of_writing_it_goes_on_from_the_last_whole_file(
     moment, uninterrupted, tmp_path
 ):

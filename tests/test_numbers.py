@@ -365,7 +365,8 @@ def test_the_gradients_of_the_blocks_are_those_of_finite_differences(block, stri
     def call(x, *values):
         return torch.func.functional_call(layer, dict(zip(weights, values, strict=True)), x)
 
-    assert torch.autograd.gradcheck(call, (images, *weights.values()))
+    # The fast mode compares the gradients along random directions instead of one by one.
+    assert torch.autograd.gradcheck(call, (images, *weights.values()), fast_mode=True)
 
 
 def half_cosine(start, end, share):
