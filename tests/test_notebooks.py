@@ -1,4 +1,4 @@
-"""Every notebook runs with tiny parameters, and a second run gives the same outputs."""
+"""Every notebook runs with tiny parameters, and (thorough) a second run gives the same outputs."""
 
 import os
 import re
@@ -50,20 +50,33 @@ def elsewhere(tmp_path, monkeypatch):
     return tmp_path
 
 
-@pytest.mark.long
-@pytest.mark.parametrize("path", PATHS, ids=[path.stem for path in PATHS])
-def test_runs_twice_with_the_same_outputs(path, elsewhere):
-    result = run_notebook(path, Options(output=elsewhere, tiny=True))
+def run_tiny(path, folder):
+    """Run a notebook with tiny parameters; give the path of the executed one."""
+    result = run_notebook(path, Options(output=folder, tiny=True))
     assert result.ok, result.error
     assert result.headline
+    return folder / "executed" / path.name
 
-    executed = elsewhere / "executed" / path.name
-    nb = nbformat.read(executed, as_version=4)
+
+each_notebook = pytest.mark.parametrize("path", PATHS, ids=[path.stem for path in PATHS])
+
+
+@pytest.mark.long
+@each_notebook
+def test_it_runs_with_tiny_parameters(path, elsewhere):
+    nb = nbformat.read(run_tiny(path, elsewhere), as_version=4)
     assert not list(rule_compared(nb, path.stem))
     assert all(": not tried yet" in said for said in printed(nb, "check").values())
     assert all(": no prediction yet." in said for said in printed(nb, "feedback").values())
+
+
+@pytest.mark.thorough
+@each_notebook
+def test_a_second_run_gives_the_same_outputs(path, elsewhere):
+    executed = run_tiny(path, elsewhere)
     again = nbval(executed)
     assert again.returncode == 0, again.stdout[-6000:]
+    nb = nbformat.read(executed, as_version=4)
     assert f"{len(code_cells(nb))} passed" in again.stdout  # not one cell was left out
 
 
