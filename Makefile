@@ -6,7 +6,7 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 READY := $(VENV)/.ready
 
-.PHONY: help course test test-long lab notebooks student instructor lint clean
+.PHONY: help course test test-long bench lab notebooks student instructor lint clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1|\2/p' Makefile | awk -F'|' '{ printf "%-16s %s\n", $$1, $$2 }'
@@ -19,6 +19,9 @@ test: $(READY) ## run the tests, two at a time (ARGS go to pytest)
 
 test-long: $(READY) ## run the tests that take long: kills, fuzzing, a classroom (ARGS go to pytest)
 	$(RUN) -m pytest -n 2 --maxschedchunk 1 -m thorough $(ARGS)
+
+bench: $(READY) ## measure how fast the course is, against other ways (ARGS: see python -m benchmarks --help)
+	$(RUN) -m benchmarks $(ARGS)
 
 lab: $(READY) ## open the notebooks in JupyterLab
 	$(RUN) -m jupyter lab notebooks

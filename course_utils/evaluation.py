@@ -12,17 +12,19 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from course_utils.progress import Progress
+from course_utils.training import autocast
 
 NO_IMAGES = "There are no images to judge: is the data set empty?"
 
 
 @torch.no_grad()
-def predict(model: nn.Module, loader: DataLoader) -> tuple[Tensor, Tensor]:
+def predict(model: nn.Module, loader: DataLoader, amp: bool = False) -> tuple[Tensor, Tensor]:
     """Collect the logits of all images of a loader.
 
     Args:
         model: The network; its mode (train or eval) is restored afterwards.
         loader: Batches (images, targets), not shuffled if the order matters to you.
+        amp: Compute with short numbers where the device is faster with them; see `training.fit`.
 
     Returns:
         Logits of shape (count, classes) and targets of shape (count,), both on the CPU and in the
@@ -36,7 +38,9 @@ def predict(model: nn.Module, loader: DataLoader) -> tuple[Tensor, Tensor]:
     model.eval()
     logits, targets = [], []
     for images, labels in Progress(loader, "predicting"):
-        logits.append(model(images.to(device)).cpu())
+        with autocast(device, amp):
+            outputs = model(images.to(device))
+        logits.append((outputs.float() if amp else outputs).cpu())
         targets.append(labels)
     model.train(was_training)
     if not logits:

@@ -64,6 +64,66 @@ def to_float(mean: Tensor, std: Tensor) -> v2.Transform:
     )
 
 
+class BatchRandomHorizontalFlip(nn.Module):
+    """Mirror about half of the images of a batch; each image draws its own lot.
+
+    torchvision's transforms draw once for all that they are given, so on a batch they would mirror
+    all images or none.
+
+    Args:
+        p: The probability to be mirrored.
+    """
+
+    def __init__(self, p: float = 0.5) -> None:
+        """Remember the probability."""
+        super().__init__()
+        self.p = p
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Mirror some images of a batch of shape (batch, channels, height, width)."""
+        images = images.clone()
+        chosen = (torch.rand(len(images)) < self.p).to(images.device)
+        images[chosen] = images[chosen].flip(3)
+        return images
+
+
+class BatchRandomCrop(nn.Module):
+    """Cut a square out of each image of a batch, each at a place of its own.
+
+    Args:
+        size: The side of the square in pixels.
+        padding: Pixels to add on all sides before, as a mirror image of the border.
+    """
+
+    def __init__(self, size: int, padding: int = 0) -> None:
+        """Remember the sizes."""
+        super().__init__()
+        self.size = size
+        self.padding = padding
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Cut from a batch of shape (batch, channels, height, width).
+
+        Returns:
+            Shape (batch, channels, size, size).
+
+        Raises:
+            ValueError: The square does not fit into the images.
+        """
+        if self.padding:
+            images = F.pad(images, [self.padding], padding_mode="reflect")
+        size, (height, width) = self.size, images.shape[2:]
+        if min(height, width) < size:
+            raise ValueError(f"A square of {size} does not fit into {height} x {width} pixels.")
+        tops = torch.randint(height - size + 1, (len(images),)).tolist()
+        lefts = torch.randint(width - size + 1, (len(images),)).tolist()
+        squares = [
+            image[:, top : top + size, left : left + size]
+            for image, top, left in zip(images, tops, lefts, strict=True)
+        ]
+        return torch.stack(squares)
+
+
 def denormalize(images: Tensor, mean: Tensor, std: Tensor) -> Tensor:
     """Undo `v2.Normalize` for display.
 

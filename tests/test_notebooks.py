@@ -92,6 +92,7 @@ OWN_IMAGES = {
     "04_training_curves": {"image_size": "20"},
     "05_confusion_matrices": {"imbalanced_data": FOLDER, "image_size": "40"},
     "06_tensorboard": {"image_size": "40"},
+    "07_making_it_fast": {"image_size": "40"},
 }
 NEW_NAMES = {"birds": "große Vögel", "fruit": "fruit", "vehicles": "Autos & more"}
 

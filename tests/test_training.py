@@ -552,3 +552,76 @@ class TestRangeTest:
             training.learning_rate_range_test(
                 model, empty, torch.optim.SGD(model.parameters(), lr=0.1)
             )
+
+
+class TestShortNumbers:
+    """`amp=True`, on this machine or as it would be on another one."""
+
+    def train(self, epochs=2, **options):
+        model = network()
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.05)
+        return model, fit(model, *loaders(), optimizer, epochs, amp=True, **options)
+
+    def test_where_float32_is_fastest_nothing_changes(self, monkeypatch):
+        monkeypatch.setattr(training, "amp_dtype", lambda device: None)
+        model, history = self.train()
+        plain = network()
+        fit(plain, *loaders(), torch.optim.SGD(plain.parameters(), lr=0.05), 2)
+        assert_same(model.state_dict(), plain.state_dict())
+
+    @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+    def test_layers_compute_with_short_numbers_and_weights_stay_long(self, dtype, monkeypatch):
+        monkeypatch.setattr(training, "amp_dtype", lambda device: dtype)
+        seen = set()
+
+        def look(module, inputs, output):
+            if isinstance(module, nn.Conv2d | nn.Linear):
+                seen.add(output.dtype)
+
+        with nn.modules.module.register_module_forward_hook(look):
+            model, history = self.train()
+        assert seen == {dtype}  # in training and in validation
+        assert {tensor.dtype for tensor in model.parameters()} == {torch.float32}
+        plain = network()
+        fit(plain, *loaders(), torch.optim.SGD(plain.parameters(), lr=0.05), 2)
+        for name, weight in model.state_dict().items():
+            torch.testing.assert_close(weight, plain.state_dict()[name], rtol=0.1, atol=0.03)
+
+    def test_tiny_gradients_survive_float16(self, monkeypatch):
+        monkeypatch.setattr(training, "amp_dtype", lambda device: torch.float16)
+        moved = {}
+        for amp in (True, False):
+            torch.manual_seed(0)
+            model = nn.Sequential(nn.Flatten(), nn.Linear(16, 3))
+            before = model[1].weight.detach().clone()
+            optimizer = torch.optim.SGD(model.parameters(), lr=1e5)
+
+            def tiny_loss(logits, targets):
+                return nn.functional.cross_entropy(logits.float(), targets) * 1e-6
+
+            fit(model, *loaders(), optimizer, 1, amp=amp, loss_fn=tiny_loss)
+            moved[amp] = (model[1].weight - before).abs().mean().item()
+        assert moved[True] == pytest.approx(moved[False], rel=0.1)
+
+    @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+    def test_resuming_gives_the_same_bits(self, dtype, monkeypatch, tmp_path):
+        monkeypatch.setattr(training, "amp_dtype", lambda device: dtype)
+        whole, _ = self.train(3)
+        path = tmp_path / "run.pt"
+        self.train(2, checkpoint=path)
+        assert bool(torch.load(path, weights_only=True)["scaler"]) == (dtype == torch.float16)
+        resumed, history = self.train(3, checkpoint=path, resume=True)
+        assert len(history) == 3
+        assert_same(whole.state_dict(), resumed.state_dict())
+
+    def test_what_a_device_is_built_for(self, monkeypatch):
+        assert training.amp_dtype(torch.device("mps")) is None
+        for fits, wanted in ((True, torch.bfloat16), (False, torch.float16)):
+            monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda fits=fits, **_: fits)
+            assert training.amp_dtype(torch.device("cuda")) == wanted
+        for name, wanted in (("avx512_bf16", torch.bfloat16), ("avx2", None)):
+            features = {name: True}
+            monkeypatch.setattr(
+                torch.cpu, "get_capabilities", lambda features=features: features, raising=False
+            )
+            assert training.amp_dtype(torch.device("cpu")) == wanted

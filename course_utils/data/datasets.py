@@ -7,7 +7,8 @@ Every data set here follows torchvision's `ImageFolder`: `classes`, `class_to_id
 import os
 import random
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
@@ -20,6 +21,7 @@ from torchvision.datasets.folder import IMG_EXTENSIONS
 from torchvision.transforms.v2 import functional as F
 
 from course_utils.data import DataError
+from course_utils.data.cache import fingerprint, read_images, write_images
 from course_utils.data.catalog import find, missing_folder
 from course_utils.data.splits import stratified_split
 
@@ -35,7 +37,9 @@ PROGRAMS = {"EPS", "WMF", "EMF"}  # Pillow lets other software run them; strange
 ORIENTATION = 0x0112  # the EXIF tag
 
 
-def load_image(path: str | Path, mode: str = "RGB", background: str = "white") -> Image.Image:
+def load_image(
+    path: str | Path, mode: str = "RGB", background: str = "white", draft: int | None = None
+) -> Image.Image:
     """Open an image the way a person sees it.
 
     A photograph is turned as its EXIF data says, transparent parts show the background, of an
@@ -47,6 +51,9 @@ def load_image(path: str | Path, mode: str = "RGB", background: str = "white") -
         path: The file.
         mode: "RGB" for three channels, "L" for grey, "RGBA" to keep transparency.
         background: The colour behind transparent parts; of no effect with "RGBA".
+        draft: A JPEG file may be decoded at a half, a quarter or an eighth of its size, as long as
+            both sides keep at least so many pixels. That is several times as fast, and the pixels
+            differ a little. None decodes all of it.
 
     Returns:
         A decoded image of that mode.
@@ -54,7 +61,14 @@ def load_image(path: str | Path, mode: str = "RGB", background: str = "white") -
     Raises:
         DataError: The file is missing, is no image, or is damaged.
     """
-    image = _decode(path)
+    # Pillow warns of odd headers and of large photographs; what it cannot read is an error.
+    with warnings.catch_warnings(action="ignore"):
+        return _load(path, mode, background, draft)
+
+
+def _load(path: str | Path, mode: str, background: str, draft: int | None) -> Image.Image:
+    """Do what `load_image` does; threads may call this, but Python's filter of warnings is one."""
+    image = _decode(path, draft)
     if mode != "RGBA" and (image.has_transparency_data or image.mode in ("LA", "PA")):
         image = image.convert("RGBA")
         backdrop = Image.new("RGBA", image.size, background)
@@ -62,16 +76,17 @@ def load_image(path: str | Path, mode: str = "RGB", background: str = "white") -
     return image.convert(mode)
 
 
-def _decode(path: str | Path) -> Image.Image:
+def _decode(path: str | Path, draft: int | None) -> Image.Image:
     """Read a file into an upright image of 8 bits a channel, of a mode that converts to any."""
     name = printable(path)
     if not os.path.isfile(path) and os.path.exists(path):  # to read a pipe would wait for ever
         raise DataError(f"{name} is no file but a folder or a device.")
     try:
-        # Pillow warns of odd headers and of large photographs; what it cannot read is an error.
-        with warnings.catch_warnings(action="ignore"), Image.open(path) as file:
+        with Image.open(path) as file:
             if file.format in PROGRAMS:
                 raise DataError(f"{name} is a drawing ({file.format}); save it as JPEG or PNG.")
+            if draft is not None:
+                file.draft(None, (draft, draft))
             return _upright(file, name)
     except DataError:
         raise
@@ -494,25 +509,47 @@ class InMemory(Dataset):
         self.batch_transform = batch_transform
 
     @classmethod
-    def decode(cls, data_set: ImageList, resize: Callable, **transforms: Callable) -> "InMemory":
-        """Decode a data set on disk.
+    def decode(
+        cls,
+        data_set: ImageList,
+        resize: Callable,
+        draft: int | None = None,
+        cache: str | Path | None = None,
+        **transforms: Callable,
+    ) -> "InMemory":
+        """Decode a data set on disk, on as many cores as torch uses.
 
         Args:
             data_set: Images on disk; its own transform is not used.
-            resize: Brings a PIL image to the common size, for example `transforms.resize(64)`.
+            resize: Brings a PIL image to the common size, for example `transforms.resize(64)`; it
+                draws no random numbers.
+            draft: See `load_image`; the size of the result is a good choice for large photographs.
+            cache: A folder to keep the decoded images in: the next time they are read from there,
+                unless a file was changed, or the way it is decoded.
             **transforms: `transform` and `batch_transform` of the result.
 
         Returns:
-            The same images and labels in memory.
+            The same images and labels in memory, or mapped into it from the cache.
+
+        Raises:
+            DataError: An image cannot be read, or the cache not be written.
 
         Example:
             >>> train = InMemory.decode(ImageFolder("photos/train"), resize(64))
         """
-        images = [
-            F.pil_to_tensor(resize(load_image(path, data_set.mode))) for path, _ in data_set.samples
-        ]
         targets = torch.tensor(data_set.targets, dtype=torch.int64)
-        return cls(torch.stack(images), targets, data_set.classes, **transforms)
+        if cache is None:
+            images = torch.stack(list(_decode_all(data_set, resize, draft)))
+        else:
+            paths = [path for path, _ in data_set.samples]
+            # What a transform does is seen best in what it makes of an image.
+            probe = resize(Image.linear_gradient("L").resize((97, 61)).convert(data_set.mode))
+            name = fingerprint(paths, data_set.mode, draft, probe.tobytes(), repr(probe.size))
+            file = Path(cache) / f"{name}.npy"
+            if not file.exists():
+                write_images(_decode_all(data_set, resize, draft), len(data_set), file)
+            images = read_images(file)
+        return cls(images, targets, data_set.classes, **transforms)
 
     def __len__(self) -> int:
         """Count the images."""
@@ -540,6 +577,20 @@ class InMemory(Dataset):
     def __repr__(self) -> str:
         """Name what a reader wants to know at a glance."""
         return f"InMemory: {tuple(self.images.shape)} uint8, {len(self.classes)} classes"
+
+
+def _decode_all(data_set: ImageList, resize: Callable, draft: int | None) -> Iterator[Tensor]:
+    """Decode images in order; threads suffice, since Pillow lets them work at the same time."""
+
+    def decode(sample: tuple[str, int]) -> Tensor:
+        image = _load(sample[0], data_set.mode, "white", draft)
+        return F.pil_to_tensor(resize(image))
+
+    with (
+        warnings.catch_warnings(action="ignore"),
+        ThreadPoolExecutor(torch.get_num_threads()) as threads,
+    ):
+        yield from threads.map(decode, data_set.samples)
 
 
 def _seed_worker(worker_id: int) -> None:

@@ -1,0 +1,59 @@
+"""Run the comparisons: `python -m benchmarks --help`."""
+
+import argparse
+import json
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+
+from benchmarks import course, feeding, labels, step, timing, to_accuracy, transfer
+from benchmarks.timing import Row
+from course_utils.data import DataError
+from course_utils.paths import output_folder, show_path
+
+COMPARISONS: dict[str, Callable[[argparse.Namespace], list[Row]]] = {
+    "fashion": to_accuracy.fashion_mnist,
+    "cifar": to_accuracy.cifar10,
+    "feeding": feeding.compare,
+    "step": step.compare,
+    "transfer": transfer.compare,
+    "labels": labels.compare,
+    "course": course.compare,
+}
+
+
+def arguments(given: list[str] | None = None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument(
+        "--only", nargs="+", choices=COMPARISONS, default=list(COMPARISONS), help="which to run"
+    )
+    parser.add_argument("--rounds", type=int, default=3, help="turns of each contender")
+    parser.add_argument(
+        "--long-rounds", type=int, default=1, help="turns where one takes minutes: fashion, cifar"
+    )
+    parser.add_argument("--cifar10", help="a folder with train/ and test/; downloaded if left out")
+    return parser.parse_args(given)
+
+
+def main() -> None:
+    """Run what was asked for, print a table and write build/bench/results.json."""
+    options = arguments()
+    found: list[Row] = []
+    about = timing.machine()
+    file = output_folder("bench") / "results.json"
+    for name in options.only:
+        print(f"{name}:", flush=True)
+        try:
+            found += COMPARISONS[name](options)
+        except DataError as error:
+            print(f"    left out: {error}")
+        content = {"machine": about, "results": [asdict(row) for row in found]}
+        file.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    print("\n" + "\n".join(f"{key}: {value}" for key, value in about.items()) + "\n")
+    print(timing.table(found) if found else "nothing was measured")
+    print(f"\nwritten to {show_path(Path(file))}")
+
+
+if __name__ == "__main__":
+    main()

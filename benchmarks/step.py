@@ -1,0 +1,153 @@
+"""One epoch of `fit` against the bare loop, and against the loops of other libraries."""
+
+import argparse
+import contextlib
+import io
+import logging
+import time
+import warnings
+from collections.abc import Callable
+
+import torch
+from torch import nn
+from torch.utils.data import DataLoader
+
+from benchmarks.timing import Row, alternate, rows
+from course_utils import models, training
+from course_utils.data.datasets import make_loader
+from course_utils.data.memory import load_in_memory
+
+EPOCHS = 3
+
+
+def bare_loop(net: nn.Module, train: DataLoader, val: DataLoader) -> None:
+    """Train and measure with nothing but torch."""
+    optimizer = torch.optim.AdamW(net.parameters(), lr=1e-3)
+    for _ in range(EPOCHS):
+        net.train()
+        loss_sum = correct = 0
+        for images, labels in train:
+            logits = net(images)
+            loss = nn.functional.cross_entropy(logits, labels)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            loss_sum += loss.item() * len(labels)
+            correct += (logits.argmax(1) == labels).sum().item()
+        net.eval()
+        with torch.no_grad():
+            for images, labels in val:
+                logits = net(images)
+                loss_sum += nn.functional.cross_entropy(logits, labels).item() * len(labels)
+                correct += (logits.argmax(1) == labels).sum().item()
+
+
+def fit(net: nn.Module, train: DataLoader, val: DataLoader) -> None:
+    """Train with the course's `fit`."""
+    optimizer = torch.optim.AdamW(net.parameters(), lr=1e-3)
+    training.fit(net, train, val, optimizer, EPOCHS)
+
+
+def lightning_trainer(net: nn.Module, train: DataLoader, val: DataLoader) -> None:
+    """Train with Lightning's Trainer, without logger, checkpoints and progress bar."""
+    import lightning
+
+    class Module(lightning.LightningModule):
+        def __init__(self) -> None:
+            super().__init__()
+            self.net = net
+
+        def training_step(self, batch: list[torch.Tensor], index: int) -> torch.Tensor:
+            return self._measure(batch, "train")
+
+        def validation_step(self, batch: list[torch.Tensor], index: int) -> None:
+            self._measure(batch, "val")
+
+        def _measure(self, batch: list[torch.Tensor], name: str) -> torch.Tensor:
+            images, labels = batch
+            logits = self.net(images)
+            loss = nn.functional.cross_entropy(logits, labels)
+            right = (logits.argmax(1) == labels).float().mean()
+            values = {f"{name}_loss": loss, f"{name}_accuracy": right}
+            self.log_dict(values, on_epoch=True, on_step=False, batch_size=len(labels))
+            return loss
+
+        def configure_optimizers(self) -> torch.optim.Optimizer:
+            return torch.optim.AdamW(self.parameters(), lr=1e-3)
+
+    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+    trainer = lightning.Trainer(
+        max_epochs=EPOCHS,
+        accelerator="cpu",
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+    )
+    trainer.fit(Module(), train, val)
+
+
+def fastai_learner(net: nn.Module, train: DataLoader, val: DataLoader) -> None:
+    """Train with fastai's Learner, without progress bar."""
+    from fastai.data.core import DataLoaders
+    from fastai.learner import Learner
+    from fastai.metrics import accuracy
+    from fastai.optimizer import OptimWrapper
+
+    def optimizer(parameters: list, lr: float) -> OptimWrapper:
+        return OptimWrapper(parameters, torch.optim.AdamW, lr=lr)
+
+    learner = Learner(
+        DataLoaders(train, val, device=torch.device("cpu")),
+        net,
+        loss_func=nn.CrossEntropyLoss(),
+        opt_func=optimizer,
+        metrics=accuracy,
+        lr=1e-3,
+    )
+    with learner.no_bar(), learner.no_logging():
+        learner.fit(EPOCHS)
+
+
+def missing(module: str) -> bool:
+    """Say whether a library is not installed, or does not work with this torch."""
+    try:
+        __import__(module)
+    except Exception:
+        return True
+    return False
+
+
+def compare(options: argparse.Namespace) -> list[Row]:
+    """Give each loop the same network, the same images and the same order."""
+    sets = load_in_memory("fashion-mini", 28)
+    contenders: dict[str, Callable] = {"bare loop": bare_loop, "fit": fit}
+    for name, loop in {"lightning": lightning_trainer, "fastai": fastai_learner}.items():
+        if missing(name):
+            print(f"    left out: {name} (python -m pip install {name})")
+        else:
+            contenders[name] = loop
+
+    def measure(loop: Callable, batch_size: int, width: int) -> float:
+        torch.manual_seed(0)
+        net = models.SmallCNN(1, 10, width)
+        train = make_loader(sets["train"], batch_size, shuffle=True)
+        val = make_loader(sets["val"], 500)
+        start = time.perf_counter()
+        with warnings.catch_warnings(action="ignore"), contextlib.redirect_stdout(io.StringIO()):
+            loop(net, train, val)
+        return time.perf_counter() - start
+
+    found = []
+    for batch_size, width in ((64, 16), (32, 2)):
+        values = alternate(
+            {
+                name: lambda loop=loop, b=batch_size, w=width: measure(loop, b, w)
+                for name, loop in contenders.items()
+            },
+            2 * options.rounds + 1,
+        )
+        title = f"step, {EPOCHS} epochs of 5,000 images, batches of {batch_size}, width {width}"
+        found += rows(title, values, "s")
+    return found

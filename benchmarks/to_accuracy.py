@@ -1,0 +1,193 @@
+"""Seconds of training until a network is right often enough: the only speed that matters.
+
+Fashion-MNIST and CIFAR-10 as tutorials train on them, and with what the course has: images decoded
+once, augmentation of batches, channels last, amp where it helps, one cycle of the learning rate.
+"""
+
+import argparse
+import gzip
+import shutil
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+from torch.optim.lr_scheduler import OneCycleLR
+from torchvision.transforms import v2
+
+from benchmarks import reference
+from benchmarks.timing import Row, rows
+from course_utils import training
+from course_utils.data.catalog import CATALOG, FASHION_CLASSES, prepare, read_idx
+from course_utils.data.datasets import ImageFolder, InMemory, make_loader
+from course_utils.data.download import fetch
+from course_utils.data.statistics import mean_and_std
+from course_utils.models import ConvBlock
+from course_utils.paths import output_folder
+from course_utils.transforms import BatchRandomHorizontalFlip, resize, to_float
+
+Curve = list[tuple[float, float]]  # seconds of training so far, accuracy on the test set
+
+
+def fashion_net(widths: tuple[int, int]) -> nn.Sequential:
+    """Build a network that halves the image at once, and flattens what is left."""
+    first, second = widths
+    return nn.Sequential(
+        ConvBlock(1, first, stride=2),
+        ConvBlock(first, first),
+        ConvBlock(first, second, stride=2),
+        ConvBlock(second, second),
+        nn.Flatten(),
+        nn.Linear(second * 7 * 7, 10),
+    )
+
+
+def cifar_net(widths: tuple[int, int, int]) -> nn.Sequential:
+    """Build a network that looks at the whole image once, and halves it then."""
+    first, second, third = widths
+    return nn.Sequential(
+        ConvBlock(3, first),
+        ConvBlock(first, second, stride=2),
+        ConvBlock(second, second),
+        ConvBlock(second, third, stride=2),
+        ConvBlock(third, third),
+        nn.MaxPool2d(2),
+        nn.Flatten(),
+        nn.Linear(third * 4 * 4, 10),
+    )
+
+
+class Clock(training.Callback):
+    """Notes the accuracy after each epoch, and the seconds of training without measuring."""
+
+    def __init__(self) -> None:
+        """Start with nothing."""
+        self.curve: Curve = []
+        self.spent = 0.0
+        self.start = self.last = time.perf_counter()
+
+    def on_train_begin(self, run: training.Run) -> None:
+        """Start the watch."""
+        self.start = time.perf_counter()
+
+    def on_batch_end(self, run: training.Run, loss: float) -> None:
+        """Note when the last batch ended."""
+        self.last = time.perf_counter()
+
+    def on_epoch_end(self, run: training.Run) -> None:
+        """Note where the run stands."""
+        self.spent += self.last - self.start
+        self.curve.append((self.spent, run.history["val_accuracy"][-1]))
+        print(f"    ours: {self.spent:.0f} s, {self.curve[-1][1]:.2%}", flush=True)
+        self.start = time.perf_counter()
+
+
+def train_fast(
+    net: nn.Module, sets: dict[str, InMemory], epochs: int, rate: float, smoothing: float = 0.0
+) -> Curve:
+    """Train with the means of the course.
+
+    Args:
+        net: A new network.
+        sets: The keys "train" and "test".
+        epochs: How many.
+        rate: The largest learning rate.
+        smoothing: Of the labels, 0 to 1.
+
+    Returns:
+        Seconds and accuracy after each epoch.
+    """
+    normalize = to_float(*mean_and_std(make_loader(sets["train"], 500)))
+    augment = v2.Compose([BatchRandomHorizontalFlip(), normalize])
+    train = InMemory(sets["train"].images, sets["train"].targets, sets["train"].classes)
+    test = InMemory(sets["test"].images, sets["test"].targets, sets["test"].classes)
+    train.batch_transform, test.batch_transform = augment, normalize
+    loader = make_loader(train, 64, shuffle=True)
+    net = net.to(memory_format=torch.channels_last)
+    optimizer = torch.optim.SGD(
+        net.parameters(), lr=rate, momentum=0.9, nesterov=True, weight_decay=5e-4
+    )
+    clock = Clock()
+    training.fit(
+        net,
+        loader,
+        make_loader(test, 500),
+        optimizer,
+        epochs,
+        loss_fn=nn.CrossEntropyLoss(label_smoothing=smoothing),
+        scheduler=OneCycleLR(optimizer, rate, epochs * len(loader), anneal_strategy="linear"),
+        schedule_every="batch",
+        callbacks=[clock],
+        amp=True,
+    )
+    return clock.curve
+
+
+def listen(curve: Iterable[tuple[float, float]], goal: float = 1.1) -> Curve:
+    """Follow a reference until it reaches its goal, or its end."""
+    seen: Curve = []
+    for spent, accuracy in curve:
+        seen.append((spent, accuracy))
+        print(f"    reference: {spent:.0f} s, {accuracy:.2%}", flush=True)
+        if accuracy >= goal:
+            break
+    return seen
+
+
+def note(curve: Curve) -> str:
+    """Say how a run ended."""
+    return f"{curve[-1][1]:.2%} after {len(curve)} epochs"
+
+
+def compare_runs(title: str, runs: dict[str, list[Curve]]) -> list[Row]:
+    """Summarise runs by the seconds at which each ended."""
+    values = {name: [curve[-1][0] for curve in curves] for name, curves in runs.items()}
+    notes = {name: "; ".join(map(note, curves)) for name, curves in runs.items()}
+    return rows(title, values, "s", notes)
+
+
+def fashion_mnist(options: argparse.Namespace) -> list[Row]:
+    """Train until 90 % of the test images are right, and for five minutes."""
+    raw = output_folder("bench", "FashionMNIST", "raw")
+    downloads = output_folder("data", "downloads")
+    for source in CATALOG["fashion-mnist"].sources:
+        file = fetch(source, downloads)
+        with gzip.open(file) as packed, open(raw / file.with_suffix("").name, "wb") as plain:
+            shutil.copyfileobj(packed, plain)
+    sets = {}
+    for name, prefix in (("train", "train"), ("test", "t10k")):
+        images = read_idx(downloads / f"{prefix}-images-idx3-ubyte.gz")
+        labels = read_idx(downloads / f"{prefix}-labels-idx1-ubyte.gz")
+        images, labels = torch.from_numpy(images.copy())[:, None], labels.astype(np.int64)
+        sets[name] = InMemory(images, torch.from_numpy(labels), FASHION_CLASSES)
+    runs: dict[str, list[Curve]] = {"reference, to 90 %": [], "ours, to 90 %": [], "ours, long": []}
+    for seed in range(options.long_rounds):
+        torch.manual_seed(seed)
+        runs["reference, to 90 %"].append(
+            listen(reference.train_on_fashion_mnist(raw.parents[1], 8), 0.9)
+        )
+        torch.manual_seed(seed)
+        runs["ours, to 90 %"].append(train_fast(fashion_net((32, 64)), sets, 1, 0.05))
+        torch.manual_seed(seed)
+        runs["ours, long"].append(train_fast(fashion_net((40, 96)), sets, 6, 0.05, 0.1))
+    return compare_runs("Fashion-MNIST, 60,000 images", runs)
+
+
+def cifar10(options: argparse.Namespace) -> list[Row]:
+    """Train for about as long as two epochs of the reference take, and for a quarter of an hour."""
+    root = Path(options.cifar10) if options.cifar10 else prepare("cifar10")
+    sets = {
+        name: InMemory.decode(ImageFolder(root / name), resize(32), cache=output_folder("bench"))
+        for name in ("train", "test")
+    }
+    runs: dict[str, list[Curve]] = {"reference, 2 epochs": [], "ours, short": [], "ours, long": []}
+    for seed in range(options.long_rounds):
+        torch.manual_seed(seed)
+        runs["reference, 2 epochs"].append(listen(reference.train_on_cifar10(root, 2)))
+        torch.manual_seed(seed)
+        runs["ours, short"].append(train_fast(cifar_net((32, 64, 128)), sets, 2, 0.05))
+        torch.manual_seed(seed)
+        runs["ours, long"].append(train_fast(cifar_net((32, 64, 128)), sets, 7, 0.05, 0.1))
+    return compare_runs("CIFAR-10, 50,000 images", runs)
