@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from course_utils.data import DataError
+from course_utils.data import DataError, datasets
 from course_utils.data.datasets import InMemory, load_splits
 from course_utils.data.memory import first_of_each_class, load_in_memory
 from course_utils.transforms import resize
@@ -55,3 +55,15 @@ def test_the_first_of_each_class_are_kept():
 def test_a_missing_folder_gets_a_sentence(tmp_path):
     with pytest.raises(DataError, match="There is no folder"):
         load_in_memory(tmp_path / "nowhere", 24)
+
+
+def test_fast_keeps_a_draft_for_the_next_time(tmp_path, monkeypatch):
+    monkeypatch.setenv("COURSE_OUTPUT", str(tmp_path))
+    slow, fast = load_in_memory(PHOTOS, 24), load_in_memory(PHOTOS, 24, fast=True)
+    assert len(list((tmp_path / "cache").iterdir())) == 3
+    monkeypatch.setattr(datasets, "_load", None)  # nothing is decoded again
+    again = load_in_memory(PHOTOS, 24, fast=True)
+    for name, part in slow.items():
+        assert torch.equal(fast[name].images, again[name].images)
+        assert torch.equal(fast[name].targets, part.targets)
+        assert (fast[name].images.float() - part.images.float()).abs().mean() < 8

@@ -7,6 +7,7 @@ import numpy as np
 
 from course_utils.data.datasets import ImageList, InMemory, load_splits, make_loader
 from course_utils.data.statistics import mean_and_std
+from course_utils.paths import output_folder
 from course_utils.transforms import resize, to_float
 
 
@@ -17,6 +18,7 @@ def load_in_memory(
     max_images: int | None = None,
     transform: Callable | None = None,
     seed: int = 0,
+    fast: bool = False,
 ) -> dict[str, InMemory]:
     """Load the training, validation and test images of a set, all of one size and normalised.
 
@@ -28,6 +30,8 @@ def load_in_memory(
         transform: Turns a batch of uint8 images into what the network sees. When left out, the
             mean and standard deviation of the training images normalise all three parts.
         seed: Of the splits that have to be drawn.
+        fast: For large photographs: decode JPEG files no larger than needed, and keep the result in
+            build/cache for the next time. The pixels differ a little; see `InMemory.decode`.
 
     Returns:
         The keys "train", "val" and "test". Nothing is augmented: set the `transform` of "train".
@@ -38,7 +42,10 @@ def load_in_memory(
     parts = load_splits(data, mode=mode, seed=seed)
     if max_images is not None:
         parts = {name: first_of_each_class(part, max_images) for name, part in parts.items()}
-    memory = {name: InMemory.decode(part, resize(image_size)) for name, part in parts.items()}
+    options = {"draft": image_size, "cache": output_folder("cache")} if fast else {}
+    memory = {
+        name: InMemory.decode(part, resize(image_size), **options) for name, part in parts.items()
+    }
     transform = transform or to_float(*mean_and_std(make_loader(memory["train"], 256)))
     for part in memory.values():
         part.batch_transform = transform
