@@ -106,8 +106,7 @@ def fastai_learner(net: nn.Module, train: DataLoader, val: DataLoader) -> None:
         metrics=accuracy,
         lr=1e-3,
     )
-    with learner.no_bar(), learner.no_logging():
-        learner.fit(EPOCHS)
+    learner.fit(EPOCHS)
 
 
 def missing(module: str) -> bool:
