@@ -35,6 +35,9 @@ def arguments(given: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--short", action="store_true", help="leave out our own long trainings of fashion and cifar"
     )
+    parser.add_argument(
+        "--fashion-mnist", help="a folder with the four idx files; downloaded if left out"
+    )
     parser.add_argument("--cifar10", help="a folder with train/ and test/; downloaded if left out")
     return parser.parse_args(given)
 

@@ -25,21 +25,23 @@ from course_utils.data.datasets import ImageFolder, InMemory, load_image, make_l
 from course_utils.paths import output_folder
 from course_utils.transforms import BatchRandomCrop, BatchRandomHorizontalFlip, resize, to_float
 
-COUNT = 600
-SIZE = (640, 480)  # pixels; what a phone sends by messenger
+COUNT = 300
+SIZES = ((640, 480), (1600, 1200))  # pixels; a picture of the web, and one sent by messenger
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
-def write_photos(folder: Path) -> None:
+def write_photos(folder: Path, size: tuple[int, int]) -> None:
     """Write JPEG photographs: cutouts, enlarged, on a background with the noise of a camera."""
     rng = np.random.default_rng(0)
     sources = sorted(prepare("cutouts").glob("train/*/*"))
     for number in range(COUNT):
         source = sources[number % len(sources)]
-        noise = rng.normal(rng.integers(60, 200, 3), 6, (SIZE[1], SIZE[0], 3))
+        noise = rng.normal(rng.integers(60, 200, 3), 6, (size[1], size[0], 3))
         photo = Image.fromarray(noise.clip(0, 255).astype(np.uint8))
-        thing = load_image(source, "RGBA").resize((420, 420), Image.Resampling.BICUBIC)
-        photo.paste(thing, (int(rng.integers(220)), int(rng.integers(60))), thing)
+        side = size[1] * 7 // 8
+        thing = load_image(source, "RGBA").resize((side, side), Image.Resampling.BICUBIC)
+        corner = rng.integers(0, [size[0] - side, size[1] - side])
+        photo.paste(thing, tuple(corner.tolist()), thing)
         path = folder / source.parent.name / f"{number:04}.jpg"
         path.parent.mkdir(exist_ok=True)
         photo.save(path, quality=90)
@@ -105,9 +107,19 @@ def decode_only(photos: Path, draft: int | None) -> float:
 
 
 def compare(options: argparse.Namespace) -> list[Row]:
-    """Compare the first and the later epochs."""
+    """Compare the first and the later epochs, for each size of photographs."""
+    return [row for size in SIZES for row in compare_size(size, options.rounds)]
+
+
+def compare_size(size: tuple[int, int], rounds: int) -> list[Row]:
+    """Compare the first and the later epochs.
+
+    Args:
+        size: Width and height of the photographs in pixels.
+        rounds: How many turns each contender has.
+    """
     with empty_folder() as photos:
-        write_photos(photos)
+        write_photos(photos, size)
 
         def plain(num_workers: int) -> float:
             start = time.perf_counter()
@@ -134,6 +146,6 @@ def compare(options: argparse.Namespace) -> list[Row]:
                     "limit: decoding alone, all cores": lambda: decode_only(photos, None),
                     "limit: decoding alone, draft": lambda: decode_only(photos, 256),
                 },
-                options.rounds,
+                rounds,
             )
-    return rows(f"feeding, {COUNT} JPEG files of {SIZE[0]}x{SIZE[1]}", values, "images/s")
+    return rows(f"feeding, {COUNT} JPEG files of {size[0]}x{size[1]}", values, "images/s")

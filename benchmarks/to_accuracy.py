@@ -151,9 +151,9 @@ def compare_runs(title: str, runs: dict[str, list[Curve]]) -> list[Row]:
 def fashion_mnist(options: argparse.Namespace) -> list[Row]:
     """Train until 90 % of the test images are right, and for five minutes."""
     raw = output_folder("bench", "FashionMNIST", "raw")
-    downloads = output_folder("data", "downloads")
+    downloads = Path(options.fashion_mnist or output_folder("data", "downloads"))
     for source in CATALOG["fashion-mnist"].sources:
-        file = fetch(source, downloads)
+        file = downloads / source.name if options.fashion_mnist else fetch(source, downloads)
         with gzip.open(file) as packed, open(raw / file.with_suffix("").name, "wb") as plain:
             shutil.copyfileobj(packed, plain)
     sets = {}
