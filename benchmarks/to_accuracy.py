@@ -153,7 +153,7 @@ def fashion_mnist(options: argparse.Namespace) -> list[Row]:
     raw = output_folder("bench", "FashionMNIST", "raw")
     downloads = Path(options.fashion_mnist or output_folder("data", "downloads"))
     for source in CATALOG["fashion-mnist"].sources:
-        file = downloads / source.name if options.fashion_mnist else fetch(source, downloads)
+        file = downloads / source.file_name if options.fashion_mnist else fetch(source, downloads)
         with gzip.open(file) as packed, open(raw / file.with_suffix("").name, "wb") as plain:
             shutil.copyfileobj(packed, plain)
     sets = {}
