@@ -189,7 +189,7 @@ def cifar10(options: argparse.Namespace) -> list[Row]:
         torch.manual_seed(seed)
         runs["reference, 2 epochs"].append(listen(reference.train_on_cifar10(root, 2)))
         torch.manual_seed(seed)
-        runs["ours, short"].append(train_fast(cifar_net((32, 64, 128)), sets, 2, 0.05))
+        runs["ours, short"].append(train_fast(cifar_net((32, 64, 128)), sets, 3, 0.05))
         if not options.short:
             torch.manual_seed(seed)
             long = train_fast(cifar_net((32, 64, 128)), sets, 7, 0.05, 0.1)
