@@ -169,7 +169,7 @@ def fashion_mnist(options: argparse.Namespace) -> list[Row]:
             listen(reference.train_on_fashion_mnist(raw.parents[1], 8), 0.9)
         )
         torch.manual_seed(seed)
-        runs["ours, to 90 %"].append(train_fast(fashion_net((32, 64)), sets, 1, 0.05))
+        runs["ours, to 90 %"].append(train_fast(fashion_net((24, 48)), sets, 2, 0.05))
         if not options.short:
             torch.manual_seed(seed)
             long = train_fast(fashion_net((40, 96)), sets, 6, 0.05, 0.1)
