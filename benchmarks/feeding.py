@@ -23,11 +23,11 @@ from benchmarks.timing import Row, alternate, rows
 from course_utils.data.catalog import prepare
 from course_utils.data.datasets import ImageFolder, InMemory, load_image, make_loader
 from course_utils.paths import output_folder
+from course_utils.transfer import IMAGENET_MEAN, IMAGENET_STD
 from course_utils.transforms import BatchRandomCrop, BatchRandomHorizontalFlip, resize, to_float
 
 COUNT = 300
 SIZES = ((640, 480), (1600, 1200))  # pixels; a picture of the web, and one sent by messenger
-MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 def write_photos(folder: Path, size: tuple[int, int]) -> None:
@@ -62,7 +62,7 @@ def plain_loader(photos: Path, num_workers: int) -> DataLoader:
             transforms.RandomCrop(224),
             transforms.RandomHorizontalFlip(),
             transforms.ToTensor(),
-            transforms.Normalize(MEAN, STD),
+            transforms.Normalize(IMAGENET_MEAN, IMAGENET_STD),
         ]
     )
     data_set = datasets.ImageFolder(photos, transform)
@@ -75,7 +75,7 @@ def our_loader(photos: Path, cache: Path) -> DataLoader:
         [
             BatchRandomHorizontalFlip(),
             BatchRandomCrop(224),
-            to_float(torch.tensor(MEAN), torch.tensor(STD)),
+            to_float(torch.tensor(IMAGENET_MEAN), torch.tensor(IMAGENET_STD)),
         ]
     )
     memory = InMemory.decode(

@@ -2,14 +2,13 @@
 
 import argparse
 import copy
-import time
 from collections.abc import Callable
 
 import torch
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from benchmarks.timing import Row, alternate, rows
+from benchmarks.timing import Row, alternate, rows, seconds
 from course_utils.training import amp_dtype
 from course_utils.transfer import build_backbone, extract_features
 
@@ -28,18 +27,13 @@ def compare(options: argparse.Namespace) -> list[Row]:
         with torch.no_grad():
             return torch.cat([net(batch) for batch, _ in loader])
 
-    def measure(work: Callable[[], object]) -> float:
-        start = time.perf_counter()
-        work()
-        return COUNT / (time.perf_counter() - start)
-
     contenders: dict[str, Callable[[], object]] = {
         "plain forward pass": lambda: plain(plain_net),
         "extract_features (channels last)": lambda: extract_features(backbone, loader),
         "extract_features, fast": lambda: extract_features(backbone, loader, fast=True),
     }
     values = alternate(
-        {name: lambda work=work: measure(work) for name, work in contenders.items()},
+        {name: lambda work=work: COUNT / seconds(work)() for name, work in contenders.items()},
         options.rounds,
     )
     wanted, found = plain(plain_net), extract_features(backbone, loader, fast=True).tensors[0]

@@ -9,6 +9,7 @@ import pytest
 import torch
 import torchvision
 from PIL import Image
+from test_hostile_images import TURNS
 from torch.utils.data import SubsetRandomSampler
 from torchvision.transforms import v2
 
@@ -55,16 +56,7 @@ class TestLoadImage:
     def test_exif_rotation_is_undone(self, orientation, tmp_path):
         upright = Image.new("L", (8, 4))
         upright.putpixel((0, 0), 255)
-        undo = {
-            2: Image.Transpose.FLIP_LEFT_RIGHT,
-            3: Image.Transpose.ROTATE_180,
-            4: Image.Transpose.FLIP_TOP_BOTTOM,
-            5: Image.Transpose.TRANSPOSE,
-            6: Image.Transpose.ROTATE_90,
-            7: Image.Transpose.TRANSVERSE,
-            8: Image.Transpose.ROTATE_270,
-        }
-        stored = upright.transpose(undo[orientation]) if orientation > 1 else upright
+        stored = upright.transpose(TURNS[orientation]) if orientation > 1 else upright
         exif = Image.Exif()
         exif[0x0112] = orientation
         stored.save(tmp_path / "turned.png", exif=exif)
