@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from course_utils.progress import Progress
-from course_utils.training import autocast
+from course_utils.training import autocast, eval_mode
 
 NO_IMAGES = "There are no images to judge: is the data set empty?"
 
@@ -34,15 +34,13 @@ def predict(model: nn.Module, loader: DataLoader, amp: bool = False) -> tuple[Te
         ValueError: The loader has no batch.
     """
     device = next(model.parameters()).device
-    was_training = model.training
-    model.eval()
     logits, targets = [], []
-    for images, labels in Progress(loader, "predicting"):
-        with autocast(device, amp):
-            outputs = model(images.to(device))
-        logits.append((outputs.float() if amp else outputs).cpu())
-        targets.append(labels)
-    model.train(was_training)
+    with eval_mode(model):
+        for images, labels in Progress(loader, "predicting"):
+            with autocast(device, amp):
+                outputs = model(images.to(device))
+            logits.append((outputs.float() if amp else outputs).cpu())
+            targets.append(labels)
     if not logits:
         raise ValueError("There is no batch to predict: is the data set empty?")
     return torch.cat(logits), torch.cat(targets)
@@ -70,10 +68,8 @@ def top_classes(
         >>> top_classes(model, transform(load_image("photo.jpg")), classes)
     """
     device = next(model.parameters()).device
-    was_training = model.training
-    model.eval()
-    probabilities = model(image[None].to(device))[0].softmax(dim=0).cpu()
-    model.train(was_training)
+    with eval_mode(model):
+        probabilities = model(image[None].to(device))[0].softmax(dim=0).cpu()
     if len(probabilities) != len(classes):
         raise ValueError(
             f"The network has {len(probabilities)} outputs, but there are {len(classes)} names."

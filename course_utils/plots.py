@@ -100,6 +100,58 @@ def _draw(axis: plt.Axes, image: object) -> None:
     axis.imshow(pixels, cmap="gray", vmin=0, vmax=top, interpolation="nearest")
 
 
+def heat_maps(
+    images: Tensor | Sequence,
+    heats: Tensor,
+    titles: Sequence[str] | None = None,
+    title: str = "",
+    columns: int = 6,
+    top: float | None = None,
+) -> Figure:
+    """Draw images in grey with a heat map over each, all on one scale.
+
+    Args:
+        images: As `image_grid` takes them.
+        heats: Shape (count, height, width), of the size of the images; what is below 0 is left
+            out.
+        titles: One for each image.
+        title: Of the whole figure.
+        columns: Images in a row.
+        top: The heat that is drawn in full; the largest of all images when left out.
+
+    Returns:
+        The figure.
+    """
+    heats = heats.detach().float().cpu().clamp(min=0)
+    top = float(heats.max()) if top is None else top
+    figure = image_grid(images, titles, title, columns, size=1.5)
+    for axis, heat in zip(figure.axes, heats, strict=False):
+        picture = axis.images[0].get_array()
+        if picture.ndim == 3:  # colours of the picture would mix with those of the heat
+            grey = picture @ np.array([0.299, 0.587, 0.114])
+            axis.images[0].remove()
+            axis.imshow(grey, cmap="gray", vmin=0, vmax=255 if picture.dtype == np.uint8 else 1)
+        share = (heat / top if top > 0 else heat).clamp(max=1).numpy()
+        axis.imshow(share, cmap="inferno", vmin=0, vmax=1, alpha=0.15 + 0.6 * share)
+    names = titles if titles is not None else [f"image {n + 1}" for n in range(len(heats))]
+    places = [
+        f"{str(name).replace(chr(10), ' ')}: {_hottest_place(heat)}"
+        for name, heat in zip(names, heats, strict=False)
+    ]
+    figure.set_label(f"{len(heats)} heat maps. {title}. Hottest place: {'; '.join(places)}.")
+    return figure
+
+
+def _hottest_place(heat: Tensor) -> str:
+    """Say in words where a heat map is hottest."""
+    if not heat.any():
+        return "none"
+    row, column = divmod(int(heat.argmax()), heat.shape[1])
+    vertical = ("top", "middle", "bottom")[3 * row // heat.shape[0]]
+    horizontal = ("left", "centre", "right")[3 * column // heat.shape[1]]
+    return f"{vertical} {horizontal}"
+
+
 def class_distribution(counts: pd.DataFrame, title: str = "Images of each class") -> Figure:
     """Draw how many images each class has, a bar for each part of the data.
 

@@ -8,7 +8,7 @@ import random
 import time
 import zipfile
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -290,6 +290,22 @@ def default_loss(logits: Tensor, targets: Tensor) -> Tensor:
     return nn.functional.cross_entropy(logits, targets)
 
 
+@contextmanager
+def eval_mode(model: nn.Module) -> Iterator[None]:
+    """Switch a network to eval mode for a while; afterwards every layer is as it was before.
+
+    Args:
+        model: The network.
+    """
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training
+
+
 @torch.no_grad()
 def evaluate(
     model: nn.Module,
@@ -316,18 +332,16 @@ def evaluate(
     """
     loss_fn = loss_fn or default_loss
     device = device or next(model.parameters()).device
-    was_training = model.training
-    model.eval()
     loss_sum, correct, count = 0.0, 0, 0
-    for images, targets in loader:
-        images, targets = images.to(device), targets.to(device)
-        with autocast(device, amp):
-            logits = model(images)
-            loss = loss_fn(logits, targets)
-        loss_sum += loss.item() * len(targets)
-        correct += count_correct(logits, targets)
-        count += len(targets)
-    model.train(was_training)
+    with eval_mode(model):
+        for images, targets in loader:
+            images, targets = images.to(device), targets.to(device)
+            with autocast(device, amp):
+                logits = model(images)
+                loss = loss_fn(logits, targets)
+            loss_sum += loss.item() * len(targets)
+            correct += count_correct(logits, targets)
+            count += len(targets)
     if count == 0:
         raise TrainingError("There is no batch to measure on: is the data set empty?")
     return loss_sum / count, correct / count

@@ -93,6 +93,7 @@ OWN_IMAGES = {
     "05_confusion_matrices": {"imbalanced_data": FOLDER, "image_size": "40"},
     "06_tensorboard": {"image_size": "40"},
     "07_making_it_fast": {"image_size": "40"},
+    "08_looking_inside": {},
 }
 NEW_NAMES = {"birds": "große Vögel", "fruit": "fruit", "vehicles": "Autos & more"}
 

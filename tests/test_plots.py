@@ -239,3 +239,20 @@ def test_prediction_draws_the_image_and_its_classes():
     assert [label.get_text() for label in right.get_yticklabels()] == ["cat", "dog & cow"]
     assert [text.get_text() for text in right.texts] == ["75.0%", "25.0%"]
     assert "A photograph: cat 75.0%, dog & cow 25.0%." in figure.get_label()
+
+
+def test_heat_maps_have_one_scale_and_say_where_it_is_hot():
+    images = [torch.rand(3, 9, 9), torch.rand(1, 9, 9), Image.new("RGB", (9, 9), "green")]
+    heats = torch.zeros(3, 9, 9)
+    heats[0, 1, 8], heats[1, 4, 4] = 2.0, 1.0
+    heats[2] = -1.0
+    figure = plots.heat_maps(images, heats, ["one", "two", "three"], "Heat")
+    drawn = [axis.images for axis in figure.axes]
+    assert [len(layers) for layers in drawn] == [2, 2, 2]
+    assert [float(layers[1].get_array().max()) for layers in drawn] == [1.0, 0.5, 0.0]
+    assert all(layers[0].get_array().ndim == 2 for layers in drawn)
+    assert figure.get_label() == (
+        "3 heat maps. Heat. Hottest place: one: top right; two: middle centre; three: none."
+    )
+    whole = plots.heat_maps(images[:1], heats[:1], top=4.0)
+    assert float(whole.axes[0].images[1].get_array().max()) == 0.5
