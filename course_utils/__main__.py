@@ -2,7 +2,7 @@
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from course_utils.paths import OutputFolderError, show_path, spare_home
@@ -87,6 +87,119 @@ def _data_get(options: argparse.Namespace) -> int:
     return 0
 
 
+def _data_tidy(options: argparse.Namespace) -> int:
+    from course_utils.data import DataError
+    from course_utils.data.tidy import CARD, tidy
+
+    target = options.output or options.folder.with_name(f"{options.folder.name}-tidy")
+    try:
+        table = tidy(options.folder, target, options.seed)
+    except DataError as error:
+        return _refuse(error)
+    for row in table[table["set"] == "left out"].itertuples():
+        print(f"left out: {row.file} ({row.why})")
+    counts = table["set"].value_counts()
+    print(", ".join(f"{counts.get(name, 0)} {name}" for name in ("train", "val", "test")))
+    print(f"To read: {show_path(target / CARD)}")
+    return 0
+
+
+def _train(options: argparse.Namespace) -> int:
+    from course_utils import workflow
+    from course_utils.paths import output_folder
+
+    output = options.output or output_folder("model")
+    chosen = workflow.Options(
+        backbone=options.backbone,
+        image_size=options.image_size,
+        epochs=options.epochs,
+        fine_tune=options.fine_tune,
+        threshold=options.threshold,
+        seed=options.seed,
+    )
+    return _reported(output, lambda: workflow.train(options.data, output, chosen)[1])
+
+
+def _evaluate(options: argparse.Namespace) -> int:
+    from course_utils import workflow
+    from course_utils.paths import output_folder
+
+    output = options.output or output_folder("evaluation")
+    return _reported(output, lambda: workflow.evaluate(options.model, options.data, output))
+
+
+def _reported(output: Path, work: Callable[[], "pandas.Series"]) -> int:  # noqa: F821
+    """Do something that leaves a report, and say how it ended."""
+    try:
+        metrics = work()
+    except _problems() as error:
+        return _refuse(error)
+    print(
+        f"accuracy {metrics['accuracy']:.3f} on {metrics['images']:.0f} test images "
+        f"(95 % interval {metrics['accuracy low']:.3f} to {metrics['accuracy high']:.3f})"
+    )
+    print(f"To read: {show_path(output / 'index.html')}")
+    if (output / "model.pt").is_file():
+        print(f"To use: python -m course_utils predict {show_path(output / 'model.pt')} FILES")
+    return 0
+
+
+def _predict(options: argparse.Namespace) -> int:
+    from course_utils import workflow
+    from course_utils.classifier import load_classifier
+    from course_utils.run import format_table
+
+    try:
+        table = workflow.predict_files(load_classifier(options.model), options.files)
+        if options.csv:
+            table.to_csv(options.csv, index=False)
+    except _problems() as error:
+        return _refuse(error)
+    except OSError as error:
+        return _refuse(OSError(f"{options.csv} could not be written: {error.strerror or error}."))
+    shown = table[table["problem"] == ""].assign(
+        probability=table["probability"].map("{:.3f}".format)
+    )
+    if len(shown):
+        print(format_table(shown.drop(columns="problem").to_dict("records")))
+    for problem in table["problem"][table["problem"] != ""]:
+        print(problem, file=sys.stderr)
+    return 1 if (table["problem"] != "").any() else 0
+
+
+def _export(options: argparse.Namespace) -> int:
+    from course_utils.classifier import load_classifier
+    from course_utils.export import export_onnx
+
+    output = options.output or options.model.with_suffix(".onnx")
+    try:
+        export_onnx(load_classifier(options.model), output)
+    except _problems() as error:
+        return _refuse(error)
+    print(f"{show_path(output)}, {output.stat().st_size / 1e6:.1f} MB")
+    return 0
+
+
+def _app(options: argparse.Namespace) -> int:
+    from course_utils.app import serve
+    from course_utils.classifier import load_classifier
+
+    try:
+        serve(load_classifier(options.model), options.port)
+    except _problems() as error:
+        return _refuse(error)
+    return 0
+
+
+def _problems() -> tuple[type[Exception], ...]:
+    """Give the errors whose messages are meant for users."""
+    from course_utils.classifier import ModelFileError
+    from course_utils.data import DataError
+    from course_utils.transfer import TransferError
+
+    return DataError, ModelFileError, TransferError
+
+
 def _edition(options: argparse.Namespace) -> int:
     from course_utils import editions
 
@@ -161,6 +274,12 @@ def _parser() -> argparse.ArgumentParser:
     get = actions.add_parser("get", help="prepare a set as a folder of images")
     get.add_argument("name", metavar="NAME")
     get.set_defaults(command=_data_get)
+    tidy = actions.add_parser("tidy", help="check, clean and divide a folder of your own images")
+    tidy.add_argument("folder", type=Path, metavar="FOLDER")
+    tidy.add_argument("--output", type=Path, help="folder to make (default: FOLDER-tidy)")
+    tidy.add_argument("--seed", type=int, default=0, help="of the division (default: 0)")
+    tidy.set_defaults(command=_data_tidy)
+    _add_model_commands(commands)
     for name in ("student", "instructor"):
         edition = commands.add_parser(name, help=f"make the edition for {name}s, and a zip of it")
         edition.add_argument(
@@ -183,6 +302,54 @@ def _parser() -> argparse.ArgumentParser:
     grade.add_argument("--jobs", type=_positive, default=1, help="how many notebooks at a time")
     grade.set_defaults(command=_grade)
     return parser
+
+
+def _add_model_commands(commands: "argparse._SubParsersAction") -> None:
+    train = commands.add_parser("train", help="train a classifier on a folder of images")
+    train.add_argument(
+        "data", metavar="FOLDER", help="one subfolder a class, or a name of data list"
+    )
+    train.add_argument("--output", type=Path, help="folder for model.pt and report (build/model)")
+    train.add_argument("--backbone", default="efficientnet_lite0", help="the pretrained network")
+    train.add_argument("--image-size", type=_positive, default=224, help="pixels (default: 224)")
+    train.add_argument("--epochs", type=_positive, default=40, help="of the head, at most (40)")
+    train.add_argument(
+        "--fine-tune", type=int, default=0, help="epochs of the whole network (default: 0)"
+    )
+    train.add_argument(
+        "--threshold", type=_share, default=0.5, help='"not sure" below this (default: 0.5)'
+    )
+    train.add_argument("--seed", type=int, default=0, help="of all that is drawn (default: 0)")
+    train.set_defaults(command=_train)
+
+    evaluate = commands.add_parser("evaluate", help="judge a model file on a folder of images")
+    evaluate.add_argument("model", type=Path, metavar="MODEL")
+    evaluate.add_argument("data", metavar="FOLDER")
+    evaluate.add_argument("--output", type=Path, help="folder for the report (build/evaluation)")
+    evaluate.set_defaults(command=_evaluate)
+
+    predict = commands.add_parser("predict", help="classify image files")
+    predict.add_argument("model", type=Path, metavar="MODEL")
+    predict.add_argument("files", nargs="+", type=Path, metavar="FILE")
+    predict.add_argument("--csv", type=Path, help="also write the answers to this file")
+    predict.set_defaults(command=_predict)
+
+    export = commands.add_parser("export", help="write a model file as ONNX")
+    export.add_argument("model", type=Path, metavar="MODEL")
+    export.add_argument("--output", type=Path, help="file to write (default: MODEL.onnx)")
+    export.set_defaults(command=_export)
+
+    app = commands.add_parser("app", help="serve a web page that classifies pictures")
+    app.add_argument("model", type=Path, metavar="MODEL")
+    app.add_argument("--port", type=_positive, help="of this computer (default: from 7860 on)")
+    app.set_defaults(command=_app)
+
+
+def _share(text: str) -> float:
+    number = float(text)
+    if not 0 <= number <= 1:
+        raise argparse.ArgumentTypeError("must be from 0 to 1")
+    return number
 
 
 def _positive(text: str) -> int:

@@ -399,6 +399,32 @@ def expected_calibration_error(
     return float((gaps * table["count"]).sum() / table["count"].sum())
 
 
+def coverage_curve(probabilities: ArrayLike | Tensor, targets: ArrayLike | Tensor) -> pd.DataFrame:
+    """Say what a classifier that may answer "not sure" reaches, at every hundredth.
+
+    Args:
+        probabilities: Shape (count, classes).
+        targets: Class indices of shape (count,).
+
+    Returns:
+        101 rows: threshold (0 to 1), coverage (the share of images whose largest probability is
+        not below it) and accuracy (of these images; NaN where none is left). The trade-off of
+        C. Chow, On Optimum Recognition Error and Reject Tradeoff (1970).
+
+    Raises:
+        ValueError: The probabilities do not fit the targets, or some are NaN, or there are none.
+    """
+    probabilities, targets = _scored(probabilities, targets)
+    confidence = probabilities.max(axis=1)
+    right = probabilities.argmax(axis=1) == targets
+    rows = []
+    for threshold in np.arange(101) / 100:
+        answered = confidence >= threshold
+        accuracy = right[answered].mean() if answered.any() else np.nan
+        rows.append((threshold, answered.mean(), accuracy))
+    return pd.DataFrame(rows, columns=["threshold", "coverage", "accuracy"])
+
+
 def fit_temperature(logits: ArrayLike | Tensor, targets: ArrayLike | Tensor) -> float:
     """Find the number by which to divide logits so that their softmax is honest.
 

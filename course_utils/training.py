@@ -630,8 +630,22 @@ def load_weights(model: nn.Module, path: str | Path) -> None:
     Raises:
         TrainingError: The file is missing, damaged, or of another network.
     """
-    weights = read_weights(path)
-    _require_fit(model, weights, Path(path).name)
+    load_into(model, read_weights(path), Path(path).name)
+
+
+def load_into(model: nn.Module, weights: Any, name: str) -> None:
+    """Load weights only if all of them fit.
+
+    Args:
+        model: Gets the weights; every name and shape must fit.
+        weights: Tensors by name; what came from a file may be anything.
+        name: Of the file, for the message.
+
+    Raises:
+        TrainingError: They are no weights, or those of another network.
+    """
+    _require_tensors(weights, name)
+    _require_fit(model, weights, name)
     model.load_state_dict(weights)
 
 
@@ -647,7 +661,7 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
     Raises:
         TrainingError: The file is missing or damaged, or holds more than weights.
     """
-    state = _read(path)
+    state = read_file(path)
     weights = state.get("model", state)
     _require_tensors(weights, Path(path).name)
     return weights
@@ -663,7 +677,7 @@ def load_checkpoint(run: Run, path: str | Path) -> None:
     Raises:
         TrainingError: The file is missing, damaged, or of another run.
     """
-    state = _read(path)
+    state = read_file(path)
     name = Path(path).name
     if "optimizer" not in state:
         raise TrainingError(f"{name} holds weights only, and no run to go on with: load_weights.")
@@ -747,8 +761,18 @@ def _require_fit(model: nn.Module, weights: dict[str, Tensor], name: str) -> Non
     )
 
 
-def _read(path: str | Path) -> dict[str, Any]:
-    """Read a file of torch.save without running code from it."""
+def read_file(path: str | Path) -> dict[str, Any]:
+    """Read a file of torch.save without running code from it.
+
+    Args:
+        path: A file that holds a dict.
+
+    Returns:
+        Its content, tensors on the CPU.
+
+    Raises:
+        TrainingError: The file is missing or damaged, or holds more than numbers and text.
+    """
     path = Path(path)
     if not path.is_file():
         raise TrainingError(f"There is no file {path}.")

@@ -1,0 +1,297 @@
+"""The whole way on a folder of images: train, judge, predict.
+
+>>> train("photos", "build/model")  # a model file and a report
+>>> evaluate("build/model/model.pt", "other photos", "build/other")
+>>> predict_files(load_classifier("build/model/model.pt"), ["one.jpg", "two.jpg"])
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, TensorDataset
+from torchvision.transforms import v2
+
+from course_utils import evaluation, model_report
+from course_utils.classifier import ImageClassifier, load_classifier, save_classifier
+from course_utils.data import DataError
+from course_utils.data.datasets import (
+    ImageFolder,
+    ImageList,
+    InMemory,
+    load_image,
+    load_splits,
+    make_loader,
+    printable,
+)
+from course_utils.training import EarlyStopping, History, best_device, fit, seed_everything
+from course_utils.transfer import (
+    BACKBONES,
+    Classifier,
+    TransferError,
+    build_backbone,
+    extract_features,
+    freeze,
+    parameter_groups,
+    unfreeze,
+)
+from course_utils.transforms import BatchRandomHorizontalFlip, resize
+
+MODEL_FILE = "model.pt"
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to train; the defaults are good for some hundred photographs.
+
+    Attributes:
+        backbone: A key of `transfer.BACKBONES`; the weights of the first come with the course.
+        image_size: The side of the images in pixels.
+        epochs: At most so many for the head, which takes seconds.
+        fine_tune: Epochs in which the whole network learns, which takes minutes; 0 for none.
+        batch_size: Images in a batch.
+        threshold: Below this probability the answer is "not sure".
+        seed: Of everything that is drawn by lot.
+    """
+
+    backbone: str = "efficientnet_lite0"
+    image_size: int = 224
+    epochs: int = 40
+    fine_tune: int = 0
+    batch_size: int = 32
+    threshold: float = 0.5
+    seed: int = 0
+
+
+def train(
+    data: str | Path, output: str | Path, options: Options | None = None
+) -> tuple[ImageClassifier, pd.Series]:
+    """Train a classifier on a folder of images, and write a model file and a report.
+
+    A pretrained network turns images into features, a new head learns from them, and what the
+    validation set says decides when to stop. The test set is looked at once, for the report.
+
+    Args:
+        data: A folder with one subfolder a class, divided or not, or a name of the catalog.
+        output: The folder for `model.pt` and the report.
+        options: How to train.
+
+    Returns:
+        The classifier, on the CPU, and its metrics on the test set.
+
+    Raises:
+        DataError: The folder's form is not right, or an image cannot be read.
+        TransferError: There is no such backbone, or its weights cannot be had.
+        ModelFileError: The model file cannot be written.
+    """
+    options = options or Options()
+    if options.backbone not in BACKBONES:
+        raise TransferError(
+            f"There is no backbone {options.backbone!r}; there are {', '.join(BACKBONES)}."
+        )
+    seed_everything(options.seed)
+    device = best_device()
+    parts = load_splits(data, mode="RGB", seed=options.seed)
+    memory = {name: _decode(part, options.image_size) for name, part in parts.items()}
+    backbone = build_backbone(options.backbone).to(device)
+    net = Classifier(backbone, len(memory["train"].classes)).to(device)
+    classifier = ImageClassifier(
+        net,
+        {"name": options.backbone},
+        memory["train"].classes,
+        options.image_size,
+        backbone.mean,
+        backbone.std,
+        threshold=options.threshold,
+    ).to(device)
+    for part in memory.values():
+        part.batch_transform = classifier.normalize
+    history = _train_head(net, memory, options)
+    if options.fine_tune:
+        history = _fine_tune(net, memory, classifier, options)
+    classifier.to("cpu")
+    logits, targets = evaluation.predict(net, make_loader(memory["val"], options.batch_size))
+    classifier.temperature = evaluation.fit_temperature(logits, targets)
+    judged = judge(classifier, parts["test"], options.batch_size)
+    metrics = model_report.metrics_of(judged)
+    counts = {name: len(part) for name, part in parts.items()}
+    name = data if isinstance(data, str) and "/" not in data else Path(data).name
+    classifier.about = {
+        "data": f"{name}: {counts['train']} images for training, {counts['val']} for validation",
+        "test": f"accuracy {metrics['accuracy']:.3f} on {counts['test']} test images "
+        f"(95 % interval {metrics['accuracy low']:.3f} to {metrics['accuracy high']:.3f})",
+        "training": f"{options.backbone}, weights of ImageNet; head {options.epochs} epochs at "
+        f"most, whole network {options.fine_tune}; seed {options.seed}",
+    }
+    save_classifier(classifier, Path(output) / MODEL_FILE)
+    model_report.write_report(output, classifier, judged, f"Trained on {name}", history.frame)
+    return classifier, metrics
+
+
+def _decode(part: ImageList, image_size: int) -> InMemory:
+    try:
+        return InMemory.decode(part, resize(image_size))
+    except DataError as error:
+        raise DataError(
+            f"{error} `python -m course_utils data tidy FOLDER` leaves such files out."
+        ) from error
+
+
+def _train_head(net: Classifier, memory: dict[str, InMemory], options: Options) -> History:
+    """Train the head on features that are computed once."""
+    features = {
+        name: extract_features(net.backbone, make_loader(memory[name], options.batch_size))
+        for name in ("train", "val")
+    }
+    optimizer = torch.optim.AdamW(net.head.parameters(), lr=0.003, weight_decay=0.01)
+    return fit(
+        net.head,
+        make_loader(features["train"], options.batch_size, shuffle=True, seed=options.seed),
+        make_loader(features["val"], options.batch_size),
+        optimizer,
+        options.epochs,
+        callbacks=[EarlyStopping(patience=8)],
+    )
+
+
+def _fine_tune(
+    net: Classifier, memory: dict[str, InMemory], classifier: ImageClassifier, options: Options
+) -> History:
+    """Let the whole network learn, gently, with mirrored images."""
+    freeze(net.backbone)
+    unfreeze(net.backbone)  # all but batch norm
+    memory["train"].batch_transform = v2.Compose(
+        [BatchRandomHorizontalFlip(), classifier.normalize]
+    )
+    loader = make_loader(memory["train"], options.batch_size, shuffle=True, seed=options.seed)
+    rates = [1e-3, 3e-4]
+    optimizer = torch.optim.AdamW(parameter_groups(net, *rates), weight_decay=0.01)
+    steps = options.fine_tune * len(loader)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rates, steps)
+    return fit(
+        net,
+        loader,
+        make_loader(memory["val"], options.batch_size),
+        optimizer,
+        options.fine_tune,
+        scheduler=schedule,
+        schedule_every="batch",
+        callbacks=[EarlyStopping(patience=options.fine_tune)],
+    )
+
+
+def judge(
+    classifier: ImageClassifier, files: ImageList, batch_size: int = 32
+) -> model_report.Judged:
+    """Let a classifier answer for images whose classes are known.
+
+    Args:
+        classifier: Its classes must include those of the images.
+        files: Images on disk.
+        batch_size: How many at a time.
+
+    Returns:
+        Images, their classes in the order of the classifier, and its probabilities.
+
+    Raises:
+        DataError: A class is unknown to the classifier, or an image cannot be read.
+    """
+    if unknown := sorted(set(files.classes) - set(classifier.classes)):
+        raise DataError(
+            f"The classifier does not know the class {unknown[0]!r}; it knows "
+            f"{', '.join(classifier.classes)}."
+        )
+    index = [classifier.classes.index(name) for name in files.classes]
+    memory = InMemory.decode(files, resize(classifier.image_size, classifier.how))
+    probabilities, targets = evaluation.predict(classifier, make_loader(memory, batch_size))
+    return model_report.Judged(
+        [path for path, _ in files.samples],
+        memory.images,
+        torch.tensor(index)[targets],
+        probabilities,
+    )
+
+
+def evaluate(model: str | Path, data: str | Path, output: str | Path) -> pd.Series:
+    """Judge a model file on a folder of images, and write a report.
+
+    Args:
+        model: A file that `train` wrote.
+        data: A folder with one subfolder a class. If it is divided, its test images are taken.
+        output: The folder for the report.
+
+    Returns:
+        The metrics.
+
+    Raises:
+        DataError: The folder's form is not right, or it has classes that the model does not know.
+        ModelFileError: The model file cannot be used.
+    """
+    classifier = load_classifier(model)
+    parts = load_splits(data, mode="RGB") if _is_divided(data) else None
+    files = parts["test"] if parts else ImageFolder(data, mode="RGB")
+    judged = judge(classifier, files)
+    model_report.write_report(output, classifier, judged, f"Judged on {Path(data).name}")
+    return model_report.metrics_of(judged)
+
+
+def _is_divided(data: str | Path) -> bool:
+    from course_utils.data.catalog import CATALOG
+    from course_utils.data.datasets import SPLIT_NAMES
+
+    known = {name for names in SPLIT_NAMES.values() for name in names}
+    folder = Path(data)
+    return str(data) in CATALOG or (
+        folder.is_dir() and any(entry.name.lower() in known for entry in folder.iterdir())
+    )
+
+
+@torch.no_grad()
+def predict_files(
+    classifier: ImageClassifier, files: Sequence[str | Path], batch_size: int = 32
+) -> pd.DataFrame:
+    """Classify image files; one that cannot be read does not stop the others.
+
+    Args:
+        classifier: See `load_classifier`.
+        files: Paths of images.
+        batch_size: How many at a time.
+
+    Returns:
+        One row a file: file, class ("not sure" below the threshold, empty where the file cannot be
+        read), likeliest (the class in any case), probability, and problem.
+    """
+    images, problems = [], {}
+    for number, path in enumerate(files):
+        try:
+            images.append(classifier.prepare(load_image(path)))
+        except DataError as error:
+            problems[number] = str(error)
+    found = iter(_answers(classifier, images, batch_size))
+    rows = []
+    for number, path in enumerate(files):
+        if number in problems:
+            rows.append((printable(path), "", "", float("nan"), problems[number]))
+            continue
+        probability, index = next(found)
+        name = classifier.classes[index]
+        answer = name if classifier.is_sure(probability) else "not sure"
+        rows.append((printable(path), answer, name, probability, ""))
+    columns = ["file", "class", "likeliest", "probability", "problem"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def _answers(
+    classifier: ImageClassifier, images: list[Tensor], batch_size: int
+) -> list[tuple[float, int]]:
+    """Give the largest probability of each image, and whose it is."""
+    if not images:
+        return []
+    stacked = torch.stack(images)
+    loader = DataLoader(TensorDataset(stacked, torch.zeros(len(images))), batch_size)
+    probabilities, _ = evaluation.predict(classifier, loader)
+    values, indices = probabilities.max(dim=1)
+    return list(zip(values.tolist(), indices.tolist(), strict=True))
