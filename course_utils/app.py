@@ -112,8 +112,12 @@ def build_page(classifier: ImageClassifier) -> Any:
                 text = gr.Markdown("Drop a picture of one thing.", elem_id="answer")
                 chances = gr.Label(label="The likeliest classes", num_top_classes=5)
             with gr.Column():
-                seen = gr.Image(label="What the network sees", interactive=False)
-                heat = gr.Image(label="What speaks for the answer", interactive=False)
+                seen = gr.Image(
+                    label="What the network sees", interactive=False, buttons=["fullscreen"]
+                )
+                heat = gr.Image(
+                    label="What speaks for the answer", interactive=False, buttons=["fullscreen"]
+                )
         file.change(
             lambda path: answer(classifier, path), file, [text, chances, seen, heat], api_name=False
         )

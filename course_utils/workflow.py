@@ -112,7 +112,7 @@ def train(
     history = _train_head(net, memory, options)
     if options.fine_tune:
         history = _fine_tune(net, memory, classifier, options)
-    classifier.to("cpu")
+    classifier.to("cpu").eval()  # training leaves dropout switched on
     logits, targets = evaluation.predict(net, make_loader(memory["val"], options.batch_size))
     classifier.temperature = evaluation.fit_temperature(logits, targets)
     judged = judge(classifier, parts["test"], options.batch_size)

@@ -94,6 +94,7 @@ OWN_IMAGES = {
     "06_tensorboard": {"image_size": "40"},
     "07_making_it_fast": {"image_size": "40"},
     "08_looking_inside": {},
+    "09_from_notebook_to_use": {},
 }
 NEW_NAMES = {"birds": "große Vögel", "fruit": "fruit", "vehicles": "Autos & more"}
 
