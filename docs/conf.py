@@ -1,0 +1,35 @@
+"""Sphinx settings of the website; `make site` builds it, see tools/build_site.py."""
+
+project = "Image classification with PyTorch"
+author = "the authors of the course"
+language = "en"
+
+extensions = [
+    "myst_nb",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.napoleon",
+    "sphinx_copybutton",
+]
+nb_execution_mode = "off"  # the notebooks are committed with their outputs
+nb_ipywidgets_js = {}  # there are no widgets, and nothing is to be fetched
+myst_heading_anchors = 3
+suppress_warnings = ["myst.header"]  # a notebook may begin a cell with a heading of level 3
+
+autodoc_member_order = "bysource"
+autodoc_typehints = "signature"
+autodoc_typehints_format = "short"
+autodoc_preserve_defaults = True
+
+html_theme = "sphinx_book_theme"
+html_title = project
+html_static_path = ["_static"]
+html_css_files = ["course.css"]
+html_show_sphinx = False
+html_copy_source = False
+html_theme_options = {
+    "use_download_button": False,
+    "use_fullscreen_button": False,
+    "show_toc_level": 2,
+    "show_navbar_depth": 1,
+}
+copybutton_exclude = ".linenos, .gp, .go"
