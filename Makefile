@@ -6,7 +6,7 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 READY := $(VENV)/.ready
 
-.PHONY: help course test test-long bench lab notebooks student instructor lint clean
+.PHONY: help course test test-long bench site lab notebooks student instructor lint clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1|\2/p' Makefile | awk -F'|' '{ printf "%-16s %s\n", $$1, $$2 }'
@@ -22,6 +22,9 @@ test-long: $(READY) ## run the tests that take long: kills, fuzzing, a classroom
 
 bench: $(READY) ## measure how fast the course is, against other ways (ARGS: see python -m benchmarks --help)
 	$(RUN) -m benchmarks $(ARGS)
+
+site: $(READY) ## build the website of the course, build/site/index.html
+	$(RUN) tools/build_site.py
 
 lab: $(READY) ## open the notebooks in JupyterLab
 	$(RUN) -m jupyter lab notebooks

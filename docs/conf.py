@@ -26,6 +26,7 @@ html_static_path = ["_static"]
 html_css_files = ["course.css"]
 html_show_sphinx = False
 html_copy_source = False
+html_context = {"default_mode": "auto"}
 html_theme_options = {
     "use_download_button": False,
     "use_fullscreen_button": False,

@@ -25,6 +25,7 @@ from course_utils.paths import output_folder, show_path
 
 ROOT = Path(__file__).resolve().parents[1]
 INTERNAL = {"__main__", "grade_worker"}
+BUTTON = '<summary aria-label="Show the pages below"><span class="toctree-toggle"'
 
 
 def write_sources(source: Path) -> None:
@@ -56,7 +57,8 @@ def with_anchors(text: str) -> str:
 
     def translate(match: re.Match) -> str:
         heading = unquote(match[2]).replace("-", " ").lower()
-        return f"{match[1]}#{re.sub(r'[^\w -]', '', heading).replace(' ', '-')}"
+        name = re.sub(r"[^\w ]", "", heading).replace(" ", "-")
+        return f"{match[1]}#{name}"
 
     return re.sub(r"(\]\(\w+\.ipynb)#([^)\s]+)", translate, text)
 
@@ -98,6 +100,16 @@ def write_api(folder: Path) -> None:
     (folder / "index.md").write_text(text, encoding="utf-8")
 
 
+def mend(site: Path) -> None:
+    """Mend what the themes leave: templates that are no pages, and a button without a name."""
+    for template in (site / "_static").glob("*webpack-macros.html"):
+        template.unlink()
+    for page in site.rglob("*.html"):
+        text = page.read_text("utf-8")
+        named = text.replace('<summary><span class="toctree-toggle"', BUTTON)
+        page.write_text(named, encoding="utf-8")
+
+
 def main() -> int:
     """Build the site; the status of Sphinx."""
     source, site = output_folder() / "site-source", output_folder() / "site"
@@ -107,6 +119,7 @@ def main() -> int:
     options = ["-b", "html", "-W", "--keep-going", "-q", "-j", "auto"]
     status = build_main([*options, str(source), str(site)])
     if status == 0:
+        mend(site)
         print(f"To read: {show_path(site / 'index.html')}")
     return status
 

@@ -44,10 +44,10 @@ def checksum(path: Path, like: str) -> str:
 
     Args:
         path: The file.
-        like: A checksum whose algorithm is to be used, for example `"sha256:…"`.
+        like: A checksum whose algorithm is to be used, for example "sha256:…".
 
     Returns:
-        `algorithm:hexadecimal digits`.
+        The algorithm, a colon, and hexadecimal digits.
     """
     algorithm = like.partition(":")[0]
     with open(path, "rb") as file:
