@@ -11,23 +11,31 @@ from pathlib import Path
 
 import pandas as pd
 import torch
-from torch import Tensor
-from torch.utils.data import DataLoader, TensorDataset
 from torchvision.transforms import v2
 
 from course_utils import evaluation, model_report
 from course_utils.classifier import ImageClassifier, load_classifier, save_classifier
 from course_utils.data import DataError
+from course_utils.data.catalog import find
 from course_utils.data.datasets import (
     ImageFolder,
     ImageList,
     InMemory,
+    is_divided,
     load_image,
     load_splits,
     make_loader,
     printable,
 )
-from course_utils.training import EarlyStopping, History, best_device, fit, seed_everything
+from course_utils.progress import Progress
+from course_utils.training import (
+    EarlyStopping,
+    History,
+    best_device,
+    eval_mode,
+    fit,
+    seed_everything,
+)
 from course_utils.transfer import (
     BACKBONES,
     Classifier,
@@ -118,7 +126,7 @@ def train(
     judged = judge(classifier, parts["test"], options.batch_size)
     metrics = model_report.metrics_of(judged)
     counts = {name: len(part) for name, part in parts.items()}
-    name = data if isinstance(data, str) and "/" not in data else Path(data).name
+    name = Path(data).name
     classifier.about = {
         "data": f"{name}: {counts['train']} images for training, {counts['val']} for validation",
         "test": f"accuracy {metrics['accuracy']:.3f} on {counts['test']} test images "
@@ -231,22 +239,11 @@ def evaluate(model: str | Path, data: str | Path, output: str | Path) -> pd.Seri
         ModelFileError: The model file cannot be used.
     """
     classifier = load_classifier(model)
-    parts = load_splits(data, mode="RGB") if _is_divided(data) else None
-    files = parts["test"] if parts else ImageFolder(data, mode="RGB")
+    divided = is_divided(find(data))
+    files = load_splits(data, mode="RGB")["test"] if divided else ImageFolder(data, mode="RGB")
     judged = judge(classifier, files)
     model_report.write_report(output, classifier, judged, f"Judged on {Path(data).name}")
     return model_report.metrics_of(judged)
-
-
-def _is_divided(data: str | Path) -> bool:
-    from course_utils.data.catalog import CATALOG
-    from course_utils.data.datasets import SPLIT_NAMES
-
-    known = {name for names in SPLIT_NAMES.values() for name in names}
-    folder = Path(data)
-    return str(data) in CATALOG or (
-        folder.is_dir() and any(entry.name.lower() in known for entry in folder.iterdir())
-    )
 
 
 @torch.no_grad()
@@ -264,34 +261,34 @@ def predict_files(
         One row a file: file, class ("not sure" below the threshold, empty where the file cannot be
         read), likeliest (the class in any case), probability, and problem.
     """
-    images, problems = [], {}
-    for number, path in enumerate(files):
-        try:
-            images.append(classifier.prepare(load_image(path)))
-        except DataError as error:
-            problems[number] = str(error)
-    found = iter(_answers(classifier, images, batch_size))
-    rows = []
-    for number, path in enumerate(files):
-        if number in problems:
-            rows.append((printable(path), "", "", float("nan"), problems[number]))
-            continue
-        probability, index = next(found)
-        name = classifier.classes[index]
-        answer = name if classifier.is_sure(probability) else "not sure"
-        rows.append((printable(path), answer, name, probability, ""))
+    rows: list[tuple] = []
+    batches = [files[start : start + batch_size] for start in range(0, len(files), batch_size)]
+    with eval_mode(classifier):
+        for batch in Progress(batches, "predicting"):
+            rows += _answers(classifier, batch)
     columns = ["file", "class", "likeliest", "probability", "problem"]
     return pd.DataFrame(rows, columns=columns)
 
 
-def _answers(
-    classifier: ImageClassifier, images: list[Tensor], batch_size: int
-) -> list[tuple[float, int]]:
-    """Give the largest probability of each image, and whose it is."""
-    if not images:
-        return []
-    stacked = torch.stack(images)
-    loader = DataLoader(TensorDataset(stacked, torch.zeros(len(images))), batch_size)
-    probabilities, _ = evaluation.predict(classifier, loader)
-    values, indices = probabilities.max(dim=1)
-    return list(zip(values.tolist(), indices.tolist(), strict=True))
+def _answers(classifier: ImageClassifier, files: Sequence[str | Path]) -> list[tuple]:
+    """Give the rows of a batch of files."""
+    images, problems = [], {}
+    for path in files:
+        try:
+            images.append(classifier.prepare(load_image(path)))
+        except DataError as error:
+            problems[path] = str(error)
+    best = iter(())
+    if images:
+        probabilities = classifier(torch.stack(images).to(classifier.mean.device)).cpu()
+        best = iter(zip(*(part.tolist() for part in probabilities.max(dim=1)), strict=True))
+    rows = []
+    for path in files:
+        if path in problems:
+            rows.append((printable(path), "", "", float("nan"), problems[path]))
+            continue
+        probability, index = next(best)
+        name = classifier.classes[index]
+        answer = name if classifier.is_sure(probability) else "not sure"
+        rows.append((printable(path), answer, name, probability, ""))
+    return rows

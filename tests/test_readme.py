@@ -13,7 +13,9 @@ from course_utils.run import parameters, title
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text("utf-8")
-PAGES = README + (ROOT / "TEACHING.md").read_text("utf-8")
+PAGES = "\n".join(
+    (ROOT / name).read_text("utf-8") for name in ("README.md", "TEACHING.md", "CONTRIBUTING.md")
+)
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
 
@@ -39,7 +41,8 @@ def test_the_command_exists(command):
         assert words[1] in targets
         assert all(re.match(r"(ARGS|PYTHON)=", word) for word in words[2:])
         passed_on = [word.removeprefix("ARGS=").split() for word in words if "ARGS=" in word]
-        words = ["course_utils", "run", *passed_on[0]] if passed_on else []
+        is_course = passed_on and words[1] == "course"
+        words = ["course_utils", "run", *passed_on[0]] if is_course else []
     if "course_utils" in words:
         check_our_command(words[words.index("course_utils") + 1 :])
     scripts = [word for word in words if word.endswith((".py", ".txt", ".yml"))]

@@ -79,7 +79,7 @@ def test_mistakes_are_named_and_nothing_is_left_behind(messy, tmp_path):
     with pytest.raises(DataError, match="there exists already"):
         tidy(messy, tmp_path / "there")
     tidy(messy, tmp_path / "out")
-    with pytest.raises(DataError, match="is divided already: test, train, val"):
+    with pytest.raises(DataError, match="is divided already"):
         tidy(tmp_path / "out", tmp_path / "again")
     (messy / "plums").mkdir()
     picture(907).save(messy / "plums" / "1.png")

@@ -675,6 +675,11 @@ def load_splits(data: str | Path, mode: str | None = None, seed: int = 0) -> dic
     return {split: given[split] for split in SPLIT_NAMES}
 
 
+def is_divided(root: Path) -> bool:
+    """Say whether a folder holds train/, val/ or test/, or other usual names of these."""
+    return any(_split_folder(root, names) for names in SPLIT_NAMES.values())
+
+
 def _split_folder(root: Path, names: Sequence[str]) -> Path | None:
     """Find the folder of a split; some archives nest it in another one of the same name."""
     for entry in sorted(root.iterdir()):

@@ -12,7 +12,7 @@ import pandas as pd
 
 from course_utils.archive import complete_or_nothing
 from course_utils.data import DataError
-from course_utils.data.datasets import SPLIT_NAMES, ImageFolder
+from course_utils.data.datasets import ImageFolder, is_divided
 from course_utils.data.integrity import check_folder
 from course_utils.data.splits import stratified_split
 
@@ -45,9 +45,8 @@ def tidy(source: str | Path, target: str | Path, seed: int = 0) -> pd.DataFrame:
     if target.exists():
         raise DataError(f"{target} exists already; give a folder that does not.")
     data_set = ImageFolder(source)
-    known = {name for names in SPLIT_NAMES.values() for name in names}
-    if set(map(str.lower, data_set.classes)) <= known:
-        raise DataError(f"{source} is divided already: {', '.join(data_set.classes)}.")
+    if is_divided(source):
+        raise DataError(f"{source} is divided already.")
     findings = check_folder(source)
     files = [Path(path).relative_to(source).as_posix() for path, _ in data_set.samples]
     reasons = _reasons(findings)
