@@ -11,7 +11,13 @@ from notebook_lint import NOTEBOOKS
 
 ROOT = NOTEBOOKS.parent
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("chrome")
-AUDITED = ("index", "notebooks/glossary", "api/course_utils.explain", "teaching")
+AUDITED = (
+    "index",
+    "notebooks/01_data_exploration",
+    "notebooks/glossary",
+    "api/course_utils.explain",
+    "teaching",
+)
 
 pytestmark = pytest.mark.thorough
 in_a_browser = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
@@ -110,7 +116,7 @@ def test_the_search_finds_a_term(site, browser):
 @in_a_browser
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_nobody_is_shut_out(site, browser, scheme):
-    """axe-core finds nothing serious; the large pages of notebooks would take minutes."""
+    """axe-core finds nothing serious; all notebooks together would take many minutes."""
     from axe_playwright_python.sync_playwright import Axe
 
     page = browser.new_page(color_scheme=scheme)
