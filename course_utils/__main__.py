@@ -311,10 +311,13 @@ def _add_model_commands(commands: "argparse._SubParsersAction") -> None:
     )
     train.add_argument("--output", type=Path, help="folder for model.pt and report (build/model)")
     train.add_argument("--backbone", default="efficientnet_lite0", help="the pretrained network")
-    train.add_argument("--image-size", type=_positive, default=224, help="pixels (default: 224)")
+    train.add_argument("--image-size", type=_pixels, default=224, help="pixels (default: 224)")
     train.add_argument("--epochs", type=_positive, default=40, help="of the head, at most (40)")
     train.add_argument(
-        "--fine-tune", type=int, default=0, help="epochs of the whole network (default: 0)"
+        "--fine-tune",
+        type=_not_negative,
+        default=0,
+        help="epochs of the whole network (default: 0)",
     )
     train.add_argument(
         "--threshold", type=_share, default=0.5, help='"not sure" below this (default: 0.5)'
@@ -343,6 +346,20 @@ def _add_model_commands(commands: "argparse._SubParsersAction") -> None:
     app.add_argument("model", type=Path, metavar="MODEL")
     app.add_argument("--port", type=_positive, help="of this computer (default: from 7860 on)")
     app.set_defaults(command=_app)
+
+
+def _pixels(text: str) -> int:
+    number = int(text)
+    if not 32 <= number <= 1024:
+        raise argparse.ArgumentTypeError("must be from 32 to 1024")
+    return number
+
+
+def _not_negative(text: str) -> int:
+    number = int(text)
+    if number < 0:
+        raise argparse.ArgumentTypeError("must be 0 or more")
+    return number
 
 
 def _share(text: str) -> float:

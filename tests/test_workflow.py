@@ -140,6 +140,15 @@ def test_mistakes_get_one_sentence(command, message, capsys, tmp_path, monkeypat
     assert message in said and "Traceback" not in said
 
 
+@pytest.mark.parametrize(
+    "option", ["--image-size=8", "--fine-tune=-1", "--threshold=nan", "--epochs=0"]
+)
+def test_odd_numbers_are_refused(option, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        main(["train", "cutouts", option])
+    assert re.search(r"must be (from|0 or more|1 or more)", capsys.readouterr().err)
+
+
 def test_a_damaged_image_points_to_tidy(tmp_path):
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
