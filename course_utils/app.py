@@ -137,8 +137,10 @@ def serve(classifier: ImageClassifier, port: int | None = None) -> None:
     page = build_page(classifier)
     try:
         _, address, _ = page.launch(**LAUNCH, **look(), server_port=port, prevent_thread_lock=True)
-    except OSError as error:
-        raise ModelFileError(f"The page cannot be served: {error}.") from None
+    except OSError:
+        raise ModelFileError(
+            f"Port {port or 'range 7860 to 7959'} is taken; choose another one with --port."
+        ) from None
     print(f"The page is at {address} for this computer alone; Ctrl-C ends it.", flush=True)
     try:
         page.block_thread()
