@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from matplotlib import colormaps
 from PIL import Image
+from torch import Tensor
 
 from course_utils import explain
 from course_utils.classifier import ImageClassifier, ModelFileError
@@ -59,24 +60,23 @@ def answer(classifier: ImageClassifier, path: str | None) -> tuple[str, dict[str
     pixels = classifier.prepare(image)
     seen = Image.fromarray(pixels.permute(1, 2, 0).numpy())
     chances = dict(zip(top["class"], top["probability"], strict=True))
-    return text, chances, seen, overlay(classifier, image)
+    return text, chances, seen, overlay(classifier, pixels)
 
 
-def overlay(classifier: ImageClassifier, image: Image.Image) -> Image.Image:
+def overlay(classifier: ImageClassifier, pixels: Tensor) -> Image.Image:
     """Draw the heat of the likeliest class over a picture, as the network sees it.
 
     Args:
         classifier: See `load_classifier`.
-        image: Any picture.
+        pixels: What `classifier.prepare` gave.
 
     Returns:
         An image of mode "RGB", bright where something speaks for the class (Grad-CAM).
     """
-    pixels = classifier.prepare(image)[None]
-    heat = explain.grad_cam(classifier.net, classifier.normalize(pixels))[0].numpy()
+    heat = explain.grad_cam(classifier.net, classifier.normalize(pixels[None]))[0].numpy()
     share = heat / heat.max() if heat.max() > 0 else heat
     colours = colormaps["inferno"](share)[:, :, :3] * 255
-    grey = np.asarray(Image.fromarray(pixels[0].permute(1, 2, 0).numpy()).convert("L"))
+    grey = np.asarray(Image.fromarray(pixels.permute(1, 2, 0).numpy()).convert("L"))
     weight = 0.15 + 0.6 * share[:, :, None]
     mixed = (1 - weight) * grey[:, :, None] + weight * colours
     return Image.fromarray(mixed.round().astype(np.uint8))

@@ -77,6 +77,7 @@ def write_report(
     output: str | Path,
     classifier: ImageClassifier,
     judged: Judged,
+    metrics: pd.Series,
     title: str,
     history: pd.DataFrame | None = None,
 ) -> None:
@@ -86,6 +87,7 @@ def write_report(
         output: The folder; files of an earlier report in it are replaced.
         classifier: What was judged.
         judged: See `workflow.judge`.
+        metrics: What `metrics_of` gave.
         title: Of the page.
         history: Of the training, if there was one.
 
@@ -93,8 +95,9 @@ def write_report(
         DataError: The folder cannot be written to.
     """
     output = Path(output)
-    metrics = metrics_of(judged)
-    figures = _figures(classifier, judged, history)
+    predictions = judged.probabilities.argmax(dim=1)
+    matrix = evaluation.confusion_matrix(judged.targets, predictions, len(classifier.classes))
+    figures = _figures(classifier, judged, matrix, history)
     card = model_card(classifier, metrics)
     try:
         output.mkdir(parents=True, exist_ok=True)
@@ -103,7 +106,8 @@ def write_report(
         (output / "metrics.json").write_text(json.dumps(numbers, indent=1) + "\n", "utf-8")
         _predictions(classifier, judged).to_csv(output / "predictions.csv", index=False)
         (output / CARD).write_text(card, encoding="utf-8")
-        body = _body(classifier, judged, metrics, title, figures, pictures)
+        by_class = evaluation.class_report(matrix, classifier.classes).round(3)
+        body = _body(judged, metrics, by_class, title, figures, pictures, card)
         write_page(output / "index.html", title, body)
     except OSError as error:
         raise DataError(f"{output} could not be written: {error.strerror or error}.") from error
@@ -113,12 +117,12 @@ def write_report(
 
 
 def _figures(
-    classifier: ImageClassifier, judged: Judged, history: pd.DataFrame | None
+    classifier: ImageClassifier,
+    judged: Judged,
+    matrix: np.ndarray,
+    history: pd.DataFrame | None,
 ) -> dict[str, Figure]:
     """Draw what the report shows, by the name of the file."""
-    count = len(classifier.classes)
-    predictions = judged.probabilities.argmax(dim=1)
-    matrix = evaluation.confusion_matrix(judged.targets, predictions, count)
     figures = {}
     if history is not None and len(history):
         figures["curves"] = plots.training_curves(history)
@@ -196,19 +200,17 @@ def model_card(classifier: ImageClassifier, metrics: pd.Series) -> str:
 
 
 def _body(
-    classifier: ImageClassifier,
     judged: Judged,
     metrics: pd.Series,
+    by_class: pd.DataFrame,
     title: str,
     figures: dict[str, Figure],
     pictures: dict[str, Path],
+    card: str,
 ) -> str:
     """Lay out the page."""
     from nbconvert.filters import markdown2html
 
-    predictions = judged.probabilities.argmax(dim=1)
-    matrix = evaluation.confusion_matrix(judged.targets, predictions, len(classifier.classes))
-    by_class = evaluation.class_report(matrix, classifier.classes).round(3)
     sure = evaluation.coverage_curve(judged.probabilities, judged.targets)
     sure = sure[sure["threshold"].round(2).isin([0, 0.5, 0.7, 0.8, 0.9, 0.95])].round(3)
     headings = {
@@ -236,6 +238,6 @@ def _body(
         "<h2>How many answers at which threshold?</h2>",
         "<p>Where the largest probability is below the threshold, the answer is “not sure”.</p>",
         sure.to_html(border=0, index=False),
-        f"<section>{markdown2html(model_card(classifier, metrics))}</section>".replace("h1", "h2"),
+        f"<section>{markdown2html(card)}</section>".replace("h1", "h2"),
     ]
     return "\n".join(parts)

@@ -37,9 +37,7 @@ from course_utils.training import (
     seed_everything,
 )
 from course_utils.transfer import (
-    BACKBONES,
     Classifier,
-    TransferError,
     build_backbone,
     extract_features,
     freeze,
@@ -96,15 +94,11 @@ def train(
         ModelFileError: The model file cannot be written.
     """
     options = options or Options()
-    if options.backbone not in BACKBONES:
-        raise TransferError(
-            f"There is no backbone {options.backbone!r}; there are {', '.join(BACKBONES)}."
-        )
     seed_everything(options.seed)
     device = best_device()
+    backbone = build_backbone(options.backbone).to(device)
     parts = load_splits(data, mode="RGB", seed=options.seed)
     memory = {name: _decode(part, options.image_size) for name, part in parts.items()}
-    backbone = build_backbone(options.backbone).to(device)
     net = Classifier(backbone, len(memory["train"].classes)).to(device)
     classifier = ImageClassifier(
         net,
@@ -135,7 +129,9 @@ def train(
         f"most, whole network {options.fine_tune}; seed {options.seed}",
     }
     save_classifier(classifier, Path(output) / MODEL_FILE)
-    model_report.write_report(output, classifier, judged, f"Trained on {name}", history.frame)
+    model_report.write_report(
+        output, classifier, judged, metrics, f"Trained on {name}", history.frame
+    )
     return classifier, metrics
 
 
@@ -242,8 +238,9 @@ def evaluate(model: str | Path, data: str | Path, output: str | Path) -> pd.Seri
     divided = is_divided(find(data))
     files = load_splits(data, mode="RGB")["test"] if divided else ImageFolder(data, mode="RGB")
     judged = judge(classifier, files)
-    model_report.write_report(output, classifier, judged, f"Judged on {Path(data).name}")
-    return model_report.metrics_of(judged)
+    metrics = model_report.metrics_of(judged)
+    model_report.write_report(output, classifier, judged, metrics, f"Judged on {Path(data).name}")
+    return metrics
 
 
 @torch.no_grad()

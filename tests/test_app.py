@@ -3,7 +3,6 @@
 import contextlib
 import os
 import re
-import shutil
 import socket
 import subprocess
 import sys
@@ -11,13 +10,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from chromium import in_a_browser, launched
 from PIL import Image
 from test_classifier import CLASSES, small
 
 from course_utils import app
 from course_utils.classifier import ModelFileError, save_classifier
-
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("chrome")
 
 
 @pytest.fixture
@@ -84,15 +82,11 @@ def served(tmp_path):
 
 
 @pytest.mark.long
-@pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
+@in_a_browser
 def test_the_page_in_a_browser(tmp_path, photo):
-    from playwright.sync_api import sync_playwright
-
     (tmp_path / "letter.jpg").write_text("Dear Sir")
     (tmp_path / "big.jpg").write_bytes(b"x" * 11_000_000)
-    options = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-    with served(tmp_path) as address, sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=options)
+    with served(tmp_path) as address, launched() as browser:
         page = browser.new_page()
         asked, complaints = [], []
         page.on("request", lambda request: asked.append(request.url))
@@ -113,7 +107,6 @@ def test_the_page_in_a_browser(tmp_path, photo):
         drop(str(tmp_path / "letter.jpg"), "This file is no image")
         page.reload()
         drop(str(tmp_path / "big.jpg"), "exceed the maximum allowed size")
-        browser.close()
     local = [url for url in asked if url.startswith((address, "data:", "blob:"))]
     assert asked and local == asked
     assert complaints == [] or all("413" in line for line in complaints), complaints

@@ -2,15 +2,14 @@
 
 import os
 import re
-import shutil
 import subprocess
 import sys
 
 import pytest
+from chromium import in_a_browser, launched
 from notebook_lint import NOTEBOOKS
 
 ROOT = NOTEBOOKS.parent
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("chrome")
 AUDITED = (
     "index",
     "notebooks/01_data_exploration",
@@ -20,7 +19,6 @@ AUDITED = (
 )
 
 pytestmark = pytest.mark.thorough
-in_a_browser = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
 
 
 @pytest.fixture(scope="session")
@@ -40,13 +38,8 @@ def site(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def browser():
-    from playwright.sync_api import sync_playwright
-
-    options = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-    with sync_playwright() as playwright:
-        found = playwright.chromium.launch(executable_path=CHROMIUM, args=options)
+    with launched() as found:
         yield found
-        found.close()
 
 
 def pages(site):
