@@ -6,7 +6,7 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 READY := $(VENV)/.ready
 
-.PHONY: help course test test-long bench site lab notebooks student instructor lint clean
+.PHONY: help course test test-long bench site publish lab notebooks student instructor lint clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1|\2/p' Makefile | awk -F'|' '{ printf "%-16s %s\n", $$1, $$2 }'
@@ -25,6 +25,9 @@ bench: $(READY) ## measure how fast the course is, against other ways (ARGS: see
 
 site: $(READY) ## build the website of the course, build/site/index.html
 	$(RUN) tools/build_site.py
+
+publish: $(READY) ## put the course's address on GitHub into its links (REPO=owner/name BRANCH=main)
+	$(RUN) tools/publish.py "$(REPO)" "$(BRANCH)"
 
 lab: $(READY) ## open the notebooks in JupyterLab
 	$(RUN) -m jupyter lab notebooks

@@ -1,5 +1,7 @@
 """Sphinx settings of the website; `make site` builds it, see tools/build_site.py."""
 
+from publish import read_address  # beside tools/build_site.py
+
 project = "Image classification with PyTorch"
 author = "the authors of the course"
 language = "en"
@@ -33,4 +35,16 @@ html_theme_options = {
     "show_toc_level": 2,
     "show_navbar_depth": 1,
 }
+if address := read_address():
+    html_theme_options |= {
+        "repository_url": address.url,
+        "repository_branch": address.branch,
+        "path_to_docs": "",
+        "use_repository_button": True,
+        "launch_buttons": {
+            "colab_url": "https://colab.research.google.com",
+            "binderhub_url": "https://mybinder.org",
+            "notebook_interface": "jupyterlab",
+        },
+    }
 copybutton_exclude = ".linenos, .gp, .go"

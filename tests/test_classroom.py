@@ -2,10 +2,8 @@
 
 import gc
 import os
-import shutil
 import subprocess
 import sys
-import sysconfig
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -15,7 +13,6 @@ import pytest
 import torch
 from test_training import loaders, network
 
-from course_utils.exercises.cells import tagged_cells
 from course_utils.run import THREAD_VARIABLES
 from course_utils.tensorboard import TensorBoardLogger
 from course_utils.training import Callback, fit
@@ -68,49 +65,3 @@ def test_fifty_epochs_with_every_figure_need_no_more_memory_than_ten(tmp_path):
     fit(model, train_loader, val_loader, optimizer, 50, callbacks=[logger, measure])
     assert measure.mebibytes[-1] < measure.mebibytes[9] + 20, measure.mebibytes
     assert plt.get_fignums() == []
-
-
-def run(command, **options):
-    """Run a command to its end; give what it said."""
-    done = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", **options)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
-
-
-@pytest.mark.thorough
-def test_the_package_alone_serves_a_single_notebook(tmp_path):
-    """The Colab case: torch is there already, the package is a wheel, there is no repository."""
-    source = tmp_path / "source"
-    kept = shutil.ignore_patterns(".*", "build", "dist", "*.egg-info", "tests", "notebooks")
-    shutil.copytree(ROOT, source, ignore=kept)
-    build = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation"]
-    run([*build, "--no-index", "--wheel-dir", str(tmp_path), str(source)])
-    [wheel] = tmp_path.glob("course_utils-*.whl")
-    shutil.rmtree(source)
-
-    environment = tmp_path / "environment"
-    run([sys.executable, "-m", "venv", str(environment)])
-    python = environment / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
-    paths = sysconfig.get_paths(vars={"base": str(environment)})
-    # The packages that Colab has; as a line of a .pth file this leads to no editable install.
-    Path(paths["purelib"], "colab.pth").write_text(sysconfig.get_paths()["purelib"])
-    run([python, "-m", "pip", "install", "-q", "--no-deps", "--no-index", str(wheel)])
-
-    folder = tmp_path / "an empty folder"
-    folder.mkdir()
-    name = "01_data_exploration.ipynb"
-    shutil.copy(ROOT / "notebooks" / name, folder / name)
-    program = (
-        "import nbformat, course_utils; from nbclient import NotebookClient\n"
-        "print(course_utils.__file__)\n"
-        f"nb = nbformat.read({name!r}, as_version=4)\n"
-        "NotebookClient(nb, timeout=600, kernel_name='python3').execute()\n"
-        "nbformat.write(nb, 'executed.ipynb')"
-    )
-    variables = {k: v for k, v in os.environ.items() if k not in ("COURSE_OUTPUT", "PYTHONPATH")}
-    where = run([python, "-c", program], cwd=folder, env=variables | ONE_THREAD)
-    assert Path(where.strip()).is_relative_to(environment)
-    nb = nbformat.read(folder / "executed.ipynb", as_version=4)
-    checks = [cell.outputs for cell in tagged_cells(nb, "check").values()]
-    assert all("not tried yet" in outputs[0].text for outputs in checks)
-    assert sorted(path.name for path in folder.iterdir()) == [name, "build", "executed.ipynb"]
