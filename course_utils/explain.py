@@ -5,7 +5,7 @@
 >>> seen["features.3"].shape
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
@@ -13,6 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from course_utils.training import eval_mode
+
+AT_ONCE = 16  # images in one backward pass: 64 of 224 px would need gigabytes
 
 
 @contextmanager
@@ -135,7 +137,17 @@ def grad_cam(
         >>> heat = grad_cam(model, images)
         >>> plots.show(plots.heat_maps(images, heat))
     """
-    layer = layer or last_map(model, images)
+    layer = layer or last_map(model, images[:AT_ONCE])
+    parts = images.split(AT_ONCE)
+    asked: Sequence[Tensor | None] = [None] * len(parts)
+    if classes is not None:
+        asked = torch.as_tensor(classes).expand(len(images)).split(AT_ONCE)
+    pairs = zip(parts, asked, strict=True)
+    return torch.cat([_heat_of(model, part, wanted, layer) for part, wanted in pairs])
+
+
+def _heat_of(model: nn.Module, images: Tensor, classes: Tensor | None, layer: str) -> Tensor:
+    """Compute Grad-CAM for so few images that what backward needs fits into memory."""
     images = images.to(_device(model))
     with torch.enable_grad(), eval_mode(model), record(model, layer) as seen:
         logits = model(images)
@@ -229,8 +241,11 @@ def _chosen(logits: Tensor, classes: Tensor | int | None) -> Tensor:
     if classes is None:
         return logits.argmax(dim=1)
     chosen = torch.as_tensor(classes, device=logits.device).expand(len(logits))
-    if not 0 <= int(chosen.min()) <= int(chosen.max()) < logits.shape[1]:
-        raise ValueError(f"There is no class {classes}: the network has {logits.shape[1]} logits.")
+    unknown = chosen[(chosen < 0) | (chosen >= logits.shape[1])].tolist()
+    if unknown:
+        raise ValueError(
+            f"There is no class {unknown[0]}: the network has {logits.shape[1]} logits."
+        )
     return chosen
 
 

@@ -107,6 +107,17 @@ def test_an_image_gets_the_same_map_alone_and_frozen(network, images):
     assert together.min() >= 0 and not together.requires_grad
 
 
+def test_more_images_than_go_at_once_get_the_same_maps(network, images, monkeypatch):
+    net, _ = network
+    wanted = torch.tensor([1, 4, 0])
+    together = [explain.grad_cam(net, images, classes) for classes in (wanted, 1, None)]
+    monkeypatch.setattr(explain, "AT_ONCE", 2)
+    parts = [explain.grad_cam(net, images, classes) for classes in (wanted, 1, None)]
+    torch.testing.assert_close(parts, together, rtol=1e-3, atol=1e-6)
+    with pytest.raises(RuntimeError):
+        explain.grad_cam(net, images, wanted[:2])
+
+
 def test_the_predicted_class_is_the_default(images):
     net = SmallCNN(3, 5, width=4).eval()
     predicted = net(images).argmax(dim=1)

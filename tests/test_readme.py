@@ -39,7 +39,7 @@ def test_the_command_exists(command):
     if words[0] == "make":
         targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
         assert words[1] in targets
-        assert all(re.match(r"(ARGS|PYTHON)=", word) for word in words[2:])
+        assert all(re.match(r"(ARGS|PYTHON|REPO|BRANCH)=", word) for word in words[2:])
         passed_on = [word.removeprefix("ARGS=").split() for word in words if "ARGS=" in word]
         is_course = passed_on and words[1] == "course"
         words = ["course_utils", "run", *passed_on[0]] if is_course else []
@@ -71,10 +71,27 @@ def test_linked_files_exist():
     assert [file for file in files if not (ROOT / file).exists()] == []
 
 
+def table_rows():
+    """The rows of the README's table: title, file, what it reaches, minutes."""
+    row = r"^\| \[(.+?)\]\(notebooks/(.+?\.ipynb)\)[^|]* \| [^|]+ \| ([^|]+) \| (\S+) \|$"
+    return re.findall(row, README, re.MULTILINE)
+
+
 def test_the_table_lists_exactly_the_notebooks_that_exist():
-    rows = re.findall(r"^\| \[(.+?)\]\(notebooks/(.+?)\) \| (\S+) \|$", README, re.MULTILINE)
     found = []
     for path in NOTEBOOKS:
         nb = nbformat.read(path, as_version=4)
         found.append((title(nb), path.name, str(nb.metadata.course.minutes)))
-    assert rows == found
+    assert [(name, file, minutes) for name, file, _, minutes in table_rows()] == found
+
+
+@pytest.mark.parametrize(("file", "reached"), [row[1:3] for row in table_rows()])
+def test_what_a_notebook_reaches_is_what_it_printed(file, reached):
+    nb = nbformat.read(ROOT / "notebooks" / file, as_version=4)
+    [cell] = [cell for cell in nb.cells if "headline" in cell.metadata.get("tags", ())]
+    printed = [float(number) for number in re.findall(r"\d+(?:\.\d+)?", cell.outputs[0].text)]
+    named = re.findall(r"\d+(?:\.\d+)?", reached)
+    assert named
+    for number in named:
+        decimals = len(number.partition(".")[2])
+        assert number in {f"{value:.{decimals}f}" for value in printed}, (number, cell.outputs[0])
