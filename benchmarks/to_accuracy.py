@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.optim.lr_scheduler import OneCycleLR
 from torchvision.transforms import v2
 
@@ -24,39 +24,39 @@ from course_utils.data.catalog import CATALOG, FASHION_CLASSES, prepare, read_id
 from course_utils.data.datasets import ImageFolder, InMemory, make_loader
 from course_utils.data.download import fetch
 from course_utils.data.statistics import mean_and_std
-from course_utils.models import ConvBlock
+from course_utils.models import ConvBlock, whitening_conv
 from course_utils.paths import output_folder
-from course_utils.transforms import BatchRandomHorizontalFlip, resize, to_float
+from course_utils.transforms import BatchRandomCrop, BatchRandomHorizontalFlip, resize, to_float
 
+RATE = 0.1  # the largest learning rate
+FOR_FIRST_LAYER = 5000  # images
 Curve = list[tuple[float, float]]  # seconds of training so far, accuracy on the test set
 
 
-def fashion_net(widths: tuple[int, int]) -> nn.Sequential:
-    """Build a network that halves the image at once, and flattens what is left."""
-    first, second = widths
-    return nn.Sequential(
-        ConvBlock(1, first, stride=2),
-        ConvBlock(first, first),
-        ConvBlock(first, second, stride=2),
-        ConvBlock(second, second),
-        nn.Flatten(),
-        nn.Linear(second * 7 * 7, 10),
-    )
+def fast_net(images: Tensor, widths: tuple[int, int, int], classes: int = 10) -> nn.Sequential:
+    """Build a network that learns fast: a first layer that whitens, and three blocks that halve.
 
+    Its shape is that of Jordan, "94% on CIFAR-10 in 3.29 Seconds on a Single GPU" (2024), with
+    fewer channels.
 
-def cifar_net(widths: tuple[int, int, int]) -> nn.Sequential:
-    """Build a network that looks at the whole image once, and halves it then."""
-    first, second, third = widths
-    return nn.Sequential(
-        ConvBlock(3, first),
-        ConvBlock(first, second, stride=2),
-        ConvBlock(second, second),
-        ConvBlock(second, third, stride=2),
-        ConvBlock(third, third),
-        nn.MaxPool2d(2),
-        nn.Flatten(),
-        nn.Linear(third * 4 * 4, 10),
-    )
+    Args:
+        images: Normalised training images, for the first layer.
+        widths: The channels of the three blocks.
+        classes: How many.
+    """
+    first = whitening_conv(images)
+    layers: list[nn.Module] = [first, nn.ReLU()]
+    before = first.out_channels
+    for width in widths:
+        layers += [
+            nn.Conv2d(before, width, 3, padding=1, bias=False),
+            nn.MaxPool2d(2),
+            nn.BatchNorm2d(width),
+            nn.ReLU(),
+            ConvBlock(width, width),
+        ]
+        before = width
+    return nn.Sequential(*layers, nn.AdaptiveMaxPool2d(1), nn.Flatten(), nn.Linear(before, classes))
 
 
 class Clock(training.Callback):
@@ -85,29 +85,30 @@ class Clock(training.Callback):
 
 
 def train_fast(
-    net: nn.Module, sets: dict[str, InMemory], epochs: int, rate: float, smoothing: float = 0.0
+    widths: tuple[int, int, int], sets: dict[str, InMemory], epochs: int, shift: int = 0
 ) -> Curve:
     """Train with the means of the course.
 
     Args:
-        net: A new network.
+        widths: See `fast_net`.
         sets: The keys "train" and "test".
         epochs: How many.
-        rate: The largest learning rate.
-        smoothing: Of the labels, 0 to 1.
+        shift: By how many pixels training images may be moved.
 
     Returns:
         Seconds and accuracy after each epoch.
     """
     normalize = to_float(*mean_and_std(make_loader(sets["train"], 500)))
-    augment = v2.Compose([BatchRandomHorizontalFlip(), normalize])
+    moved = [BatchRandomCrop(sets["train"].images.shape[-1], shift)] if shift else []
+    augment = v2.Compose([BatchRandomHorizontalFlip(), *moved, normalize])
     train = InMemory(sets["train"].images, sets["train"].targets, sets["train"].classes)
     test = InMemory(sets["test"].images, sets["test"].targets, sets["test"].classes)
     train.batch_transform, test.batch_transform = augment, normalize
     loader = make_loader(train, 64, shuffle=True)
-    net = net.to(memory_format=torch.channels_last)
+    some = torch.randperm(len(train))[:FOR_FIRST_LAYER]
+    net = fast_net(normalize(train.images[some]), widths).to(memory_format=torch.channels_last)
     optimizer = torch.optim.SGD(
-        net.parameters(), lr=rate, momentum=0.9, nesterov=True, weight_decay=5e-4
+        net.parameters(), lr=RATE, momentum=0.9, nesterov=True, weight_decay=5e-4
     )
     clock = Clock()
     training.fit(
@@ -116,8 +117,8 @@ def train_fast(
         make_loader(test, 500),
         optimizer,
         epochs,
-        loss_fn=nn.CrossEntropyLoss(label_smoothing=smoothing),
-        scheduler=OneCycleLR(optimizer, rate, epochs * len(loader), anneal_strategy="linear"),
+        loss_fn=nn.CrossEntropyLoss(label_smoothing=0.1),
+        scheduler=OneCycleLR(optimizer, RATE, epochs * len(loader), anneal_strategy="linear"),
         schedule_every="batch",
         callbacks=[clock],
         amp=True,
@@ -169,10 +170,10 @@ def fashion_mnist(options: argparse.Namespace) -> list[Row]:
             listen(reference.train_on_fashion_mnist(raw.parents[1], 8), 0.9)
         )
         torch.manual_seed(seed)
-        runs["ours, to 90 %"].append(train_fast(fashion_net((24, 48)), sets, 2, 0.05))
+        runs["ours, to 90 %"].append(train_fast((24, 64, 64), sets, 1))
         if not options.short:
             torch.manual_seed(seed)
-            long = train_fast(fashion_net((40, 96)), sets, 6, 0.05, 0.1)
+            long = train_fast((32, 96, 96), sets, 8)
             runs.setdefault("ours, long", []).append(long)
     return compare_runs("Fashion-MNIST, 60,000 images", runs)
 
@@ -189,9 +190,9 @@ def cifar10(options: argparse.Namespace) -> list[Row]:
         torch.manual_seed(seed)
         runs["reference, 2 epochs"].append(listen(reference.train_on_cifar10(root, 2)))
         torch.manual_seed(seed)
-        runs["ours, short"].append(train_fast(cifar_net((32, 64, 128)), sets, 3, 0.05))
+        runs["ours, short"].append(train_fast((32, 80, 80), sets, 3))
         if not options.short:
             torch.manual_seed(seed)
-            long = train_fast(cifar_net((32, 64, 128)), sets, 7, 0.05, 0.1)
+            long = train_fast((64, 192, 192), sets, 7, shift=2)
             runs.setdefault("ours, long", []).append(long)
     return compare_runs("CIFAR-10, 50,000 images", runs)

@@ -5,6 +5,8 @@ All return logits: the softmax (or sigmoid) belongs to the loss, see notebook 02
 
 from collections.abc import Sequence
 
+import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 
@@ -150,6 +152,41 @@ def initialise(model: nn.Module, scheme: str) -> None:
             schemes[scheme](module.weight)
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
+
+
+@torch.no_grad()
+def whitening_conv(images: Tensor, size: int = 2, floor: float = 1e-3) -> nn.Conv2d:
+    """Build a first layer that is computed from the images instead of being learned.
+
+    Neighbouring pixels say almost the same. The filters of this layer are the principal components
+    of small patches, each divided by its standard deviation: what comes out is uncorrelated and of
+    equal spread, and the layers behind learn faster from it. Each filter is there a second time
+    with the opposite sign, since the ReLU that follows cuts one half off. From Page, "How to Train
+    Your ResNet 8: Bag of Tricks" (2019), and Jordan, "94% on CIFAR-10 in 3.29 Seconds on a Single
+    GPU" (2024).
+
+    Args:
+        images: Normalised training images of shape (count, channels, height, width), float; some
+            thousand are enough.
+        size: The side of the patches in pixels.
+        floor: Added to each variance, so that what hardly varies is not blown up to noise.
+
+    Returns:
+        A convolution without bias and padding, with 2 * channels * size ** 2 filters, the largest
+        component first. Its weights need no gradient.
+
+    Example:
+        >>> net = nn.Sequential(whitening_conv(images), nn.ReLU(), ConvBlock(24, 64))
+    """
+    channels = images.shape[1]
+    patches = F.unfold(images, size).transpose(1, 2).flatten(0, 1)
+    variances, components = torch.linalg.eigh(torch.cov(patches.T).double())
+    filters = (components / (variances + floor).sqrt()).T.flip(0)
+    largest = filters.abs().argmax(dim=1, keepdim=True)
+    filters = filters * filters.gather(1, largest).sign()  # the sign is free: always the same one
+    layer = nn.Conv2d(channels, 2 * len(filters), size, bias=False)
+    layer.weight.copy_(torch.cat([filters, -filters]).view_as(layer.weight))
+    return layer.requires_grad_(False)
 
 
 # ResNet: He et al., "Deep Residual Learning for Image Recognition" (2016). The names of the layers

@@ -5,7 +5,8 @@ import shutil
 
 import pytest
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("chrome")
+NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
+CHROMIUM = next(filter(None, map(shutil.which, NAMES)), None)
 OPTIONS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 in_a_browser = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
 

@@ -41,8 +41,8 @@ def test_every_network_fits_its_images():
     grey, coloured = torch.zeros(2, 1, 28, 28), torch.zeros(2, 3, 32, 32)
     assert reference.tutorial_cnn()(grey).shape == (2, 10)
     assert reference.ResNet8()(coloured).shape == (2, 10)
-    assert to_accuracy.fashion_net((4, 8))(grey).shape == (2, 10)
-    assert to_accuracy.cifar_net((4, 8, 8))(coloured).shape == (2, 10)
+    for images in (torch.randn(50, 1, 28, 28), torch.randn(50, 3, 32, 32)):
+        assert to_accuracy.fast_net(images, (4, 8, 8))(images[:2]).shape == (2, 10)
 
 
 def test_a_reference_is_followed_to_its_goal_and_no_further():

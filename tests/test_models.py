@@ -137,3 +137,36 @@ def test_initialisation_has_the_spread_of_its_formula(scheme, std):
 def test_an_unknown_scheme_is_refused():
     with pytest.raises(ValueError, match="no scheme 'zeros'"):
         models.initialise(nn.Linear(2, 2), "zeros")
+
+
+def smooth_images(count=200, channels=3, side=12):
+    """Images whose neighbours are alike, as in photographs."""
+    noise = torch.randn(count, channels, side + 4, side + 4)
+    return nn.functional.avg_pool2d(noise, 5, stride=1) * 5
+
+
+@pytest.mark.parametrize(("channels", "size"), [(1, 2), (3, 2), (1, 3)])
+def test_what_a_whitening_layer_gives_is_uncorrelated(channels, size):
+    images = smooth_images(channels=channels)
+    layer = models.whitening_conv(images, size, floor=0)
+    count = channels * size**2
+    answers = layer(images)
+    assert answers.shape == (200, 2 * count, 13 - size, 13 - size)
+    torch.testing.assert_close(answers[:, count:], -answers[:, :count])
+    covariance = torch.cov(answers[:, :count].transpose(0, 1).flatten(1))
+    torch.testing.assert_close(covariance, torch.eye(count), rtol=0, atol=2e-3)
+
+
+def test_a_whitening_layer_is_not_trained_and_the_same_every_time():
+    images = smooth_images()
+    layer = models.whitening_conv(images)
+    assert models.count_parameters(layer) == 0
+    assert torch.equal(layer.weight, models.whitening_conv(images).weight)
+
+
+def test_what_does_not_vary_is_not_blown_up():
+    images = smooth_images()
+    images[:, 2] = images[:, 1]  # two channels are one
+    layer = models.whitening_conv(images, floor=1e-3)
+    assert layer.weight.isfinite().all()
+    assert layer(images).std() < 1.1

@@ -2,38 +2,55 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
+import threading
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from chromium import in_a_browser, launched
 from notebook_lint import NOTEBOOKS
 
 ROOT = NOTEBOOKS.parent
-AUDITED = (
-    "index",
-    "notebooks/01_data_exploration",
-    "notebooks/glossary",
-    "api/course_utils.explain",
-    "teaching",
-)
-
+ONLY_VIOLATIONS = {"resultTypes": ["violations"]}  # the rest takes long on long pages
 pytestmark = pytest.mark.thorough
 
 
-@pytest.fixture(scope="session")
-def site(tmp_path_factory):
-    """Build the site as a user does."""
-    output = tmp_path_factory.mktemp("build")
-    environment = {"COURSE_OUTPUT": str(output)}
+def build(root, output):
+    """Build the site of a checkout as a user does; give its folder."""
     done = subprocess.run(
-        [sys.executable, str(ROOT / "tools" / "build_site.py")],
-        env=os.environ | environment,
+        [sys.executable, str(root / "tools" / "build_site.py")],
+        env=os.environ | {"COURSE_OUTPUT": str(output)},
         capture_output=True,
         text=True,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return output / "site"
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory):
+    """The site of this checkout."""
+    return build(ROOT, tmp_path_factory.mktemp("build"))
+
+
+@pytest.fixture(params=["disk", "server"])
+def start(request, site):
+    """Where the site begins: a folder on disk, or a server."""
+    if request.param == "disk":
+        yield site.as_uri()
+        return
+
+    class Quiet(SimpleHTTPRequestHandler):
+        def log_message(self, *args):
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(site))) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
 
 
 @pytest.fixture(scope="module")
@@ -79,16 +96,33 @@ def test_every_figure_says_what_it_shows(site):
         assert all((site / file).is_file() and len(alt) >= 20 for file, alt in images)
 
 
+def test_a_published_course_has_buttons_that_open_its_notebooks(tmp_path):
+    unwanted = shutil.ignore_patterns(".*", "build", "dist", "*.egg-info", "__pycache__")
+    shutil.copytree(ROOT, tmp_path / "course", ignore=unwanted)
+    tool = tmp_path / "course" / "tools" / "publish.py"
+    subprocess.run([sys.executable, str(tool), "ada-l/images", "v2"], check=True)
+    folder = build(tmp_path / "course", tmp_path / "build")
+    for path in NOTEBOOKS.glob("*.ipynb"):
+        page = (folder / "notebooks" / f"{path.stem}.html").read_text("utf-8")
+        place = f"ada-l/images/blob/v2/notebooks/{path.name}"
+        buttons = re.findall(r'<a href="([^"]+)"[^>]*class="btn[^"]*dropdown-item"', page)
+        assert f"https://colab.research.google.com/github/{place}" in buttons
+        [binder] = [link for link in buttons if link.startswith("https://mybinder.org/v2/gh/")]
+        assert f"ada-l/images/v2?urlpath=lab/tree/notebooks/{path.name}" in binder
+    assert "mybinder" not in (folder / "api" / "course_utils.plots.html").read_text("utf-8")
+
+
 @in_a_browser
 @pytest.mark.parametrize("width", [390, 1440])
-def test_every_page_loads_without_complaint(site, browser, width):
+def test_every_page_loads_without_complaint(site, start, browser, width):
     page = browser.new_page(viewport={"width": width, "height": 900})
     found = []
     page.on("console", lambda line: found.append(line.text) if line.type == "error" else None)
     page.on("requestfailed", lambda request: found.append(request.url))
-    page.on("request", lambda r: found.append(r.url) if not r.url.startswith("file:") else None)
+    page.on("response", lambda r: found.append(f"{r.status}: {r.url}") if r.status > 399 else None)
+    page.on("request", lambda r: found.append(r.url) if not r.url.startswith(start) else None)
     for path in pages(site):
-        page.goto(path.as_uri())
+        page.goto(f"{start}/{path.relative_to(site).as_posix()}")
         wide = page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
         found += [f"{wide} pixels too wide"] * (wide > 0)
         found = [complaint for complaint in found if not complaint.startswith("data:")]
@@ -97,9 +131,9 @@ def test_every_page_loads_without_complaint(site, browser, width):
 
 
 @in_a_browser
-def test_the_search_finds_a_term(site, browser):
+def test_the_search_finds_a_term(start, browser):
     page = browser.new_page()
-    page.goto((site / "search.html").as_uri() + "?q=occlusion")
+    page.goto(f"{start}/search.html?q=occlusion")
     page.get_by_text("Search finished").wait_for(timeout=20_000)
     results = page.inner_text("#search-results")
     assert "Glossary" in results and "08. Looking inside" in results
@@ -107,18 +141,33 @@ def test_the_search_finds_a_term(site, browser):
 
 
 @in_a_browser
+@pytest.mark.parametrize("width", [390, 1440])
+def test_a_reader_finds_the_way_to_the_next_notebook_and_back(start, browser, width):
+    page = browser.new_page(viewport={"width": width, "height": 900})
+    page.goto(f"{start}/index.html")
+    if width == 390:
+        page.get_by_role("button", name="Toggle primary sidebar").click()
+    page.get_by_role("link", name="04. Training curves").first.click()
+    page.get_by_role("link", name="05. Confusion matrices").last.click()
+    assert page.url.endswith("notebooks/05_confusion_matrices.html")
+    page.get_by_role("link", name="04. Training curves").last.click()
+    assert page.url.endswith("notebooks/04_training_curves.html")
+    page.close()
+
+
+@in_a_browser
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_nobody_is_shut_out(site, browser, scheme):
-    """axe-core finds nothing serious; all notebooks together would take many minutes."""
+    """axe-core finds nothing serious on any page."""
     from axe_playwright_python.sync_playwright import Axe
 
     page = browser.new_page(color_scheme=scheme)
-    for name in AUDITED:
-        page.goto((site / f"{name}.html").as_uri())
+    for path in pages(site):
+        page.goto(path.as_uri())
         found = [
             (violation["id"], violation["nodes"][0]["html"][:200])
-            for violation in Axe().run(page).response["violations"]
+            for violation in Axe().run(page, options=ONLY_VIOLATIONS).response["violations"]
             if violation["impact"] in ("serious", "critical")
         ]
-        assert found == [], (name, found)
+        assert found == [], (path.name, found)
     page.close()
