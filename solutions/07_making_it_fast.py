@@ -27,7 +27,7 @@ def change_brightness(images, low=0.7, high=1.3):
 
 
 # %% 07.b
-# Memory saves the decoding, batches save the calls of the transforms, which are the larger part.
+# Memory saves the opening and decoding of files, batches most of what is left: calls of transforms.
 guess_feeders = ("batches", "one by one", "files")
 
 

@@ -44,5 +44,5 @@ def shift(before, now):
 
 # %% 09.5
 # 0.7: 150 parcels for a human and 24 · 9 € = 366 €; without a threshold 80 · 9 € = 720 €.
-# From 0.7 to 0.9 a human sees 250 more and saves 18 wrong ones: 250 / 18 = 13.9 € each.
-decision = {"threshold": 0.7, "cost": 366, "cost without": 720, "0.9 from": 13.9}
+# From 0.7 to 0.9 a human sees 250 more and saves 18 wrong ones: 250 / 18 = 13.89 € each.
+decision = {"threshold": 0.7, "cost": 366, "cost without": 720, "0.9 from": 13.89}

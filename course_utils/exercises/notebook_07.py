@@ -69,7 +69,7 @@ def check_speedup(answer: Any) -> None:
         raise Hint(f"speedup({share}, {factor}) should be {wanted:.3g}; it is {value}.")
 
 
-# 07.3: one lot for all
+# 07.3: one draw for all
 
 
 @exercise("07.3")
@@ -88,7 +88,7 @@ def check_change_brightness(answer: Any) -> None:
         raise Hint(f"A batch of shape {tuple(images.shape)} goes in, but {what} comes out.")
     factors = found.flatten(1)
     if len(torch.unique(factors[:, 0])) == 1 and len(torch.unique(factors)) == 1:
-        raise NotTried("all images of a batch become darker or brighter by the same factor")
+        raise NotTried("the function does what it did before")
     if not torch.equal(factors, factors[:, :1].expand_as(factors)):
         raise Hint(
             "Within one image, pixels or channels have different factors. How many numbers should "
