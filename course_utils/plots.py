@@ -86,7 +86,9 @@ def image_grid(
     figure.suptitle(title, fontsize=11)
     texts = dict.fromkeys(str(text).replace("\n", " ") for text in titles or ())
     captions = f": {', '.join(texts)}" if texts else ""
-    figure.set_label(f"{len(images)} images in {rows} rows. {title}{captions}.")
+    count = "One image" if len(images) == 1 else f"{len(images)} images"
+    count += f" in {rows} rows" if rows > 1 else ""
+    figure.set_label(f"{count}. {title}{captions}.")
     return figure
 
 

@@ -36,6 +36,11 @@ guess_feeders = ("batches", "one by one", "files")
 guess_batches = "small"
 
 
+# %% 07.d
+# What the first layer would have to learn first is there from the beginning.
+guess_first = "whitened"
+
+
 # %% 07.4
 # Every second one: then the k-th batches of all processes together are the k-th batch of one.
 # Cutting the list in halves would also give everyone a part, but other batches.

@@ -11,7 +11,8 @@ import urllib.request
 from pathlib import Path
 
 import pytest
-from test_readme import ROOT, commands
+from copies import ROOT, copy_course
+from test_readme import commands
 
 from course_utils.run import THREAD_VARIABLES
 
@@ -68,9 +69,7 @@ def to_run():
 @pytest.fixture
 def checkout(tmp_path):
     """A copy of the course with its environment, and with what the pages take for granted."""
-    folder = tmp_path / "course"
-    unwanted = (".*", "build", "dist", "*.egg-info", "__pycache__")
-    shutil.copytree(ROOT, folder, ignore=shutil.ignore_patterns(*unwanted))
+    folder = copy_course(tmp_path / "course")
     (folder / ".venv").symlink_to(sys.prefix)
     shutil.copytree(PHOTOS, folder / "path/to/photos")
     shutil.copytree(PHOTOS, folder / "path/to/other/photos")

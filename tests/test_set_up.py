@@ -4,20 +4,17 @@ import os
 import subprocess
 import sys
 import sysconfig
-import threading
 import zipfile
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import nbformat
 import pytest
+from copies import ROOT, served
 from notebook_lint import NOTEBOOKS
 
 from course_utils.exercises.cells import tagged_cells
 from course_utils.run import THREAD_VARIABLES
 
-ROOT = NOTEBOOKS.parent
 NAME = "01_data_exploration.ipynb"
 PARTS = ("course_utils", "LICENSE", "README.md", "pyproject.toml")
 PROGRAM = """
@@ -124,15 +121,8 @@ def said(cell):
 
 
 def test_it_installs_the_published_course_and_nothing_else(start, colab, archive):
-    class Quiet(SimpleHTTPRequestHandler):
-        def log_message(self, *args):
-            pass
-
-    serve = partial(Quiet, directory=str(archive.parent))
-    with ThreadingHTTPServer(("127.0.0.1", 0), serve) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        nb = start(f"http://127.0.0.1:{server.server_port}/main.zip")
-        server.shutdown()
+    with served(archive.parent) as address:
+        nb = start(f"{address}/main.zip")
     assert installed(colab) == {"course_utils"}  # torch and all others are those from before
     checks = tagged_cells(nb, "check").values()
     assert len(checks) >= 3

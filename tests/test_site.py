@@ -2,15 +2,12 @@
 
 import os
 import re
-import shutil
 import subprocess
 import sys
-import threading
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from chromium import in_a_browser, launched
+from copies import copy_course, served
 from notebook_lint import NOTEBOOKS
 
 ROOT = NOTEBOOKS.parent
@@ -42,15 +39,8 @@ def start(request, site):
     if request.param == "disk":
         yield site.as_uri()
         return
-
-    class Quiet(SimpleHTTPRequestHandler):
-        def log_message(self, *args):
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(site))) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
+    with served(site) as address:
+        yield address
 
 
 @pytest.fixture(scope="module")
@@ -97,11 +87,10 @@ def test_every_figure_says_what_it_shows(site):
 
 
 def test_a_published_course_has_buttons_that_open_its_notebooks(tmp_path):
-    unwanted = shutil.ignore_patterns(".*", "build", "dist", "*.egg-info", "__pycache__")
-    shutil.copytree(ROOT, tmp_path / "course", ignore=unwanted)
-    tool = tmp_path / "course" / "tools" / "publish.py"
+    course = copy_course(tmp_path / "course")
+    tool = course / "tools" / "publish.py"
     subprocess.run([sys.executable, str(tool), "ada-l/images", "v2"], check=True)
-    folder = build(tmp_path / "course", tmp_path / "build")
+    folder = build(course, tmp_path / "build")
     for path in NOTEBOOKS.glob("*.ipynb"):
         page = (folder / "notebooks" / f"{path.stem}.html").read_text("utf-8")
         place = f"ada-l/images/blob/v2/notebooks/{path.name}"

@@ -25,6 +25,7 @@ from course_utils.paths import output_folder, show_path
 
 ROOT = Path(__file__).resolve().parents[1]
 INTERNAL = {"__main__", "grade_worker"}
+PLACE_OF_TABLE = "<!-- the table of the README -->"
 BUTTON = '<summary aria-label="Show the pages below"><span class="toctree-toggle"'
 
 
@@ -35,6 +36,10 @@ def write_sources(source: Path) -> None:
         source: A new folder.
     """
     shutil.copytree(ROOT / "docs", source)
+    readme = (ROOT / "README.md").read_text("utf-8")
+    table = re.search(r"^\| notebook \|.+?(?=\n\n)", readme, re.DOTALL | re.MULTILINE)[0]
+    index = (source / "index.md").read_text("utf-8").replace(PLACE_OF_TABLE, table)
+    (source / "index.md").write_text(index, encoding="utf-8")
     (source / "notebooks").mkdir()
     for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
         nb = nbformat.read(path, as_version=4)
