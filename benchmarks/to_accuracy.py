@@ -28,7 +28,6 @@ from course_utils.models import ConvBlock, whitening_conv
 from course_utils.paths import output_folder
 from course_utils.transforms import BatchRandomCrop, BatchRandomHorizontalFlip, resize, to_float
 
-RATE = 0.1  # the largest learning rate
 FOR_FIRST_LAYER = 5000  # images
 Curve = list[tuple[float, float]]  # seconds of training so far, accuracy on the test set
 
@@ -85,7 +84,11 @@ class Clock(training.Callback):
 
 
 def train_fast(
-    widths: tuple[int, int, int], sets: dict[str, InMemory], epochs: int, shift: int = 0
+    widths: tuple[int, int, int],
+    sets: dict[str, InMemory],
+    epochs: int,
+    rate: float,
+    shift: int = 0,
 ) -> Curve:
     """Train with the means of the course.
 
@@ -93,6 +96,7 @@ def train_fast(
         widths: See `fast_net`.
         sets: The keys "train" and "test".
         epochs: How many.
+        rate: The largest learning rate.
         shift: By how many pixels training images may be moved.
 
     Returns:
@@ -108,7 +112,7 @@ def train_fast(
     some = torch.randperm(len(train))[:FOR_FIRST_LAYER]
     net = fast_net(normalize(train.images[some]), widths).to(memory_format=torch.channels_last)
     optimizer = torch.optim.SGD(
-        net.parameters(), lr=RATE, momentum=0.9, nesterov=True, weight_decay=5e-4
+        net.parameters(), lr=rate, momentum=0.9, nesterov=True, weight_decay=5e-4
     )
     clock = Clock()
     training.fit(
@@ -118,7 +122,7 @@ def train_fast(
         optimizer,
         epochs,
         loss_fn=nn.CrossEntropyLoss(label_smoothing=0.1),
-        scheduler=OneCycleLR(optimizer, RATE, epochs * len(loader), anneal_strategy="linear"),
+        scheduler=OneCycleLR(optimizer, rate, epochs * len(loader), anneal_strategy="linear"),
         schedule_every="batch",
         callbacks=[clock],
         amp=True,
@@ -170,10 +174,10 @@ def fashion_mnist(options: argparse.Namespace) -> list[Row]:
             listen(reference.train_on_fashion_mnist(raw.parents[1], 8), 0.9)
         )
         torch.manual_seed(seed)
-        runs["ours, to 90 %"].append(train_fast((24, 64, 64), sets, 1))
+        runs["ours, to 90 %"].append(train_fast((24, 64, 64), sets, 1, 0.1))
         if not options.short:
             torch.manual_seed(seed)
-            long = train_fast((32, 96, 96), sets, 8)
+            long = train_fast((32, 96, 96), sets, 8, 0.1)
             runs.setdefault("ours, long", []).append(long)
     return compare_runs("Fashion-MNIST, 60,000 images", runs)
 
@@ -190,9 +194,9 @@ def cifar10(options: argparse.Namespace) -> list[Row]:
         torch.manual_seed(seed)
         runs["reference, 2 epochs"].append(listen(reference.train_on_cifar10(root, 2)))
         torch.manual_seed(seed)
-        runs["ours, short"].append(train_fast((32, 80, 80), sets, 3))
+        runs["ours, short"].append(train_fast((32, 80, 80), sets, 3, 0.05))
         if not options.short:
             torch.manual_seed(seed)
-            long = train_fast((64, 192, 192), sets, 7, shift=2)
+            long = train_fast((64, 192, 192), sets, 8, 0.05, shift=2)
             runs.setdefault("ours, long", []).append(long)
     return compare_runs("CIFAR-10, 50,000 images", runs)
