@@ -110,7 +110,7 @@ def test_the_history():
 def test_it_learns():
     model = network()
     optimizer = torch.optim.Adam(model.parameters(), lr=0.03)
-    history = fit(model, *loaders(), optimizer, epochs=15)
+    history = fit(model, *loaders(), optimizer, epochs=40)
     assert history["val_accuracy"][-1] > 0.9
     assert history["train_loss"][-1] < history["train_loss"][0] / 2
 
