@@ -24,6 +24,7 @@ autodoc_preserve_defaults = True
 
 html_theme = "sphinx_book_theme"
 html_title = project
+html_favicon = "_static/favicon.svg"
 html_static_path = ["_static"]
 html_css_files = ["course.css"]
 html_show_sphinx = False
