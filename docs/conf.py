@@ -33,6 +33,7 @@ html_context = {"default_mode": "auto"}
 html_theme_options = {
     "use_download_button": False,
     "use_fullscreen_button": False,
+    "navbar_persistent": [],  # the search field stands in the sidebar
     "show_toc_level": 2,
     "show_navbar_depth": 1,
 }
