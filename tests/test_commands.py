@@ -93,6 +93,7 @@ def environment(checkout):
         variables
         | dict.fromkeys(THREAD_VARIABLES, "1")
         | {
+            "PYTHONPATH": str(checkout),  # scripts, too, must use the copy and not this checkout
             "PATH": os.pathsep.join([str(checkout / ".venv" / "bin"), os.environ["PATH"]]),
             "JUPYTER_CONFIG_DIR": str(checkout.parent / "jupyter"),
             "PIP_NO_INDEX": "1",  # a wheel is made without a network
@@ -139,6 +140,7 @@ def serve(line, folder, variables, log):
 
 def test_every_command_works(checkout, environment):
     failed = {}
+    mine = {path: path.stat().st_mtime_ns for path in (ROOT / "notebooks").iterdir()}
     for number, line in enumerate(to_run()):
         log = checkout.parent / f"{number}.log"
         act = serve if any(word in line for word in SERVERS) else finish
@@ -148,6 +150,7 @@ def test_every_command_works(checkout, environment):
         if status != 0:
             failed[line] = log.read_text()[-2000:]
     assert failed == {}
+    assert mine == {path: path.stat().st_mtime_ns for path in (ROOT / "notebooks").iterdir()}
 
 
 def test_no_command_is_listed_here_in_vain():
