@@ -59,9 +59,9 @@ pytestmark = [
 
 def to_run():
     """The commands for this system, in an order in which they work."""
-    found = [line for line in commands() if "\\" not in line and not line.startswith("py ")]
+    here = [line for line in commands() if "\\" not in line and not line.startswith("py ")]
     return sorted(
-        set(found) - set(LEFT_OUT),
+        [line for line in here if line not in LEFT_OUT],
         key=lambda line: next((n for n, word in enumerate(LATE) if word in line), -1),
     )
 
@@ -134,8 +134,9 @@ def serve(line, folder, variables, log):
                 return 0 if urllib.request.urlopen(found[0], timeout=30).status == 200 else 1
         return 1
     finally:
-        os.killpg(server.pid, signal.SIGTERM)
-        server.wait(timeout=30)
+        if server.poll() is None:
+            os.killpg(server.pid, signal.SIGTERM)
+            server.wait(timeout=30)
 
 
 def test_every_command_works(checkout, environment):
