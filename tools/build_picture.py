@@ -10,14 +10,14 @@ import tempfile
 from pathlib import Path
 
 import matplotlib.pyplot as plt
-import torch
+import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
-from torch import Tensor
 
 from course_utils import app, workflow
 from course_utils.classifier import ImageClassifier
 from course_utils.data.datasets import load_splits
+from course_utils.evaluation import confusion_matrix
 from course_utils.model_report import Judged
 
 TARGET = Path(__file__).resolve().parents[1] / "docs" / "course.png"
@@ -46,33 +46,27 @@ def draw(classifier: ImageClassifier, judged: Judged) -> Figure:
         pixels = judged.images[index]
         probability, answer = judged.probabilities[index].max(dim=0)
         is_right = answer == judged.targets[index]
-        draw_image(axes[0, column], pixels)
+        axes[0, column].imshow(pixels.permute(1, 2, 0))
         axes[0, column].set_title(
             f"{classifier.classes[answer]}\n{probability:.0%}",
             color="black" if is_right else "#b30000",
             fontsize=10,
         )
         axes[1, column].imshow(app.overlay(classifier, pixels))
-        axes[1, column].axis("off")
+    for axis in axes.flat:
+        axis.axis("off")
     draw_counts(right.subplots(), classifier.classes, judged)
     return figure
-
-
-def draw_image(axis: plt.Axes, pixels: Tensor) -> None:
-    """Draw an image of shape (3, height, width)."""
-    axis.imshow(pixels.permute(1, 2, 0))
-    axis.axis("off")
 
 
 def draw_counts(axis: plt.Axes, classes: list[str], judged: Judged) -> None:
     """Draw the confusion matrix."""
     count = len(classes)
     answers = judged.probabilities.argmax(dim=1)
-    matrix = torch.zeros(count, count, dtype=torch.int64)
-    matrix.index_put_((judged.targets, answers), torch.tensor(1), accumulate=True)
+    matrix = confusion_matrix(judged.targets, answers, count)
     axis.imshow(matrix, cmap="Blues", vmax=1.4 * matrix.max())
-    for row, column in matrix.nonzero().tolist():
-        axis.text(column, row, int(matrix[row, column]), ha="center", va="center")
+    for row, column in np.argwhere(matrix):
+        axis.text(column, row, matrix[row, column], ha="center", va="center")
     axis.set_xticks(range(count), classes, rotation=90)
     axis.set_yticks(range(count), classes)
     axis.tick_params(length=0, labelsize=10)

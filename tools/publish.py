@@ -118,25 +118,38 @@ def links(path: str, address: Address) -> str:
     )
 
 
+def below_title(text: str, line: str, begins: str) -> str:
+    """Put a paragraph below a title, in place of one that was put there before.
+
+    Args:
+        text: Markdown that starts with a title.
+        line: The paragraph; nothing is put there if it is empty.
+        begins: How such a paragraph begins.
+    """
+    title, rest = text.split("\n\n", 1)
+    if rest.startswith(begins):
+        rest = rest.split("\n\n", 1)[1]
+    return "\n\n".join([title, line, rest] if line else [title, rest])
+
+
 def stamp_readme(text: str, address: Address | None) -> str:
     """Write the badges below the title, and the links into the table of the notebooks."""
-    text = re.sub(r"\A(# .+\n\n)\[!\[Tests\].+\n\n", r"\1", text)
+    text = below_title(text, "", "[![Tests]")
     text = re.sub(r"(\]\(notebooks/\w+\.ipynb\))<br>\[Colab\][^|]+ \|", r"\1 |", text)
     if address is None:
         return text
     workflow = f"{address.url}/actions/workflows/tests.yml"
-    first = re.search(r"\(notebooks/(\w+)\.ipynb\)", text)[1]
+    first = re.search(r"\((notebooks/\w+\.ipynb)\)", text)[1]
     badges = " ".join(
         (
             f"[![Tests]({workflow}/badge.svg?branch={address.branch})]({workflow})",
             "[![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)]"
-            f"({address.colab(f'notebooks/{first}.ipynb')})",
-            "[![Open in Binder](https://mybinder.org/badge_logo.svg)]"
-            f"({address.binder(f'notebooks/{first}.ipynb')})",
+            f"({address.colab(first)})",
+            f"[![Open in Binder](https://mybinder.org/badge_logo.svg)]({address.binder(first)})",
             f"[The course as a website]({address.site})",
         )
     )
-    text = re.sub(r"\A(# .+\n\n)", lambda title: f"{title[1]}{badges}\n\n", text)
+    text = below_title(text, badges, "[![Tests]")
     row = re.compile(r"^(\| \[.+?\]\((notebooks/\w+\.ipynb)\)) \|", re.MULTILINE)
     return row.sub(lambda found: f"{found[1]}<br>{links(found[2], address)} |", text)
 
@@ -152,12 +165,8 @@ def stamp_notebook(nb: NotebookNode, path: str, address: Address | None) -> None
     [setup] = [cell for cell in nb.cells if "setup" in cell.metadata.get("tags", ())]
     archive = "" if address is None else address.archive
     setup.source = re.sub(r'^online = "[^"]*"', f'online = "{archive}"', setup.source, flags=re.M)
-    introduction = nb.cells[0]
-    text = re.sub(r"\A(# .+\n\n)Open it in \[Colab\].+\n\n", r"\1", introduction.source)
-    if address is not None:
-        line = f"Open it in {links(path, address)}\n\n"
-        text = re.sub(r"\A(# .+\n\n)", lambda title: title[1] + line, text)
-    introduction.source = text
+    line = "" if address is None else f"Open it in {links(path, address)}"
+    nb.cells[0].source = below_title(nb.cells[0].source, line, "Open it in [Colab]")
 
 
 def stamped(root: Path, address: Address | None) -> dict[Path, str]:
