@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.optim.lr_scheduler import OneCycleLR
+from torch.optim.lr_scheduler import LinearLR
 from torchvision.transforms import v2
 
 from benchmarks import reference
@@ -24,7 +24,8 @@ from course_utils.data.catalog import CATALOG, FASHION_CLASSES, prepare, read_id
 from course_utils.data.datasets import ImageFolder, InMemory, make_loader
 from course_utils.data.download import fetch
 from course_utils.data.statistics import mean_and_std
-from course_utils.models import ConvBlock, whitening_conv
+from course_utils.models import ConvBlock, MirrorAverage, whitening_conv
+from course_utils.optimizers import Muon
 from course_utils.paths import output_folder
 from course_utils.transforms import BatchRandomCrop, BatchRandomHorizontalFlip, resize, to_float
 
@@ -86,7 +87,8 @@ def train_fast(
     widths: tuple[int, int, int],
     sets: dict[str, InMemory],
     epochs: int,
-    rate: float,
+    batch_size: int,
+    rate: float = 0.1,
     shift: int = 0,
 ) -> Curve:
     """Train with the means of the course.
@@ -95,7 +97,8 @@ def train_fast(
         widths: See `fast_net`.
         sets: The keys "train" and "test".
         epochs: How many.
-        rate: The largest learning rate.
+        batch_size: For training.
+        rate: The first learning rate; it falls to 0.
         shift: By how many pixels training images may be moved.
 
     Returns:
@@ -107,12 +110,11 @@ def train_fast(
     train = InMemory(sets["train"].images, sets["train"].targets, sets["train"].classes)
     test = InMemory(sets["test"].images, sets["test"].targets, sets["test"].classes)
     train.batch_transform, test.batch_transform = augment, normalize
-    loader = make_loader(train, 64, shuffle=True)
+    loader = make_loader(train, batch_size, shuffle=True)
     some = torch.randperm(len(train))[:FOR_FIRST_LAYER]
-    net = fast_net(normalize(train.images[some]), widths).to(memory_format=torch.channels_last)
-    optimizer = torch.optim.SGD(
-        net.parameters(), lr=rate, momentum=0.9, nesterov=True, weight_decay=5e-4
-    )
+    net = MirrorAverage(fast_net(normalize(train.images[some]), widths))
+    net.to(memory_format=torch.channels_last)
+    optimizer = Muon(net.parameters(), lr=rate)
     clock = Clock()
     training.fit(
         net,
@@ -120,8 +122,8 @@ def train_fast(
         make_loader(test, 500),
         optimizer,
         epochs,
-        loss_fn=nn.CrossEntropyLoss(label_smoothing=0.1),
-        scheduler=OneCycleLR(optimizer, rate, epochs * len(loader), anneal_strategy="linear"),
+        loss_fn=nn.CrossEntropyLoss(label_smoothing=0.2),
+        scheduler=LinearLR(optimizer, 1.0, 0.0, epochs * len(loader)),
         schedule_every="batch",
         callbacks=[clock],
         amp=True,
@@ -173,10 +175,10 @@ def fashion_mnist(options: argparse.Namespace) -> list[Row]:
             listen(reference.train_on_fashion_mnist(raw.parents[1], 8), 0.9)
         )
         torch.manual_seed(seed)
-        runs["ours, to 90 %"].append(train_fast((24, 64, 64), sets, 1, 0.1))
+        runs["ours, to 90 %"].append(train_fast((24, 64, 64), sets, 1, 64))
         if not options.short:
             torch.manual_seed(seed)
-            long = train_fast((32, 96, 96), sets, 8, 0.1)
+            long = train_fast((32, 96, 96), sets, 8, 256)
             runs.setdefault("ours, long", []).append(long)
     return compare_runs("Fashion-MNIST, 60,000 images", runs)
 
@@ -193,9 +195,9 @@ def cifar10(options: argparse.Namespace) -> list[Row]:
         torch.manual_seed(seed)
         runs["reference, 2 epochs"].append(listen(reference.train_on_cifar10(root, 2)))
         torch.manual_seed(seed)
-        runs["ours, short"].append(train_fast((32, 80, 80), sets, 3, 0.05))
+        runs["ours, short"].append(train_fast((32, 80, 80), sets, 3, 128))
         if not options.short:
             torch.manual_seed(seed)
-            long = train_fast((64, 192, 192), sets, 8, 0.05, shift=2)
+            long = train_fast((64, 192, 192), sets, 12, 256, shift=2)
             runs.setdefault("ours, long", []).append(long)
     return compare_runs("CIFAR-10, 50,000 images", runs)

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from benchmarks import reference, timing, to_accuracy
+from course_utils.data.datasets import InMemory
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -43,6 +44,19 @@ def test_every_network_fits_its_images():
     assert reference.ResNet8()(coloured).shape == (2, 10)
     for images in (torch.randn(50, 1, 28, 28), torch.randn(50, 3, 32, 32)):
         assert to_accuracy.fast_net(images, (4, 8, 8))(images[:2]).shape == (2, 10)
+
+
+@pytest.mark.parametrize("shift", [0, 2])
+def test_the_fast_training_learns_and_notes_the_time(shift):
+    torch.manual_seed(0)
+    targets = torch.arange(300) % 2
+    images = torch.randint(100, (300, 1, 28, 28)) + 100 * targets[:, None, None, None]
+    data = InMemory(images.to(torch.uint8), targets, ["dark", "bright"])
+    sets = {"train": data, "test": data}
+    curve = to_accuracy.train_fast((4, 8, 8), sets, epochs=2, batch_size=8, shift=shift)
+    seconds, accuracies = zip(*curve, strict=True)
+    assert 0 < seconds[0] < seconds[1]
+    assert accuracies[1] > 0.9
 
 
 def test_a_reference_is_followed_to_its_goal_and_no_further():

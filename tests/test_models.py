@@ -54,6 +54,16 @@ def test_resnet34_is_the_one_of_torchvision():
         torch.testing.assert_close(ours(images), theirs(images))
 
 
+def test_a_mirror_average_sees_both_sides_in_eval_mode_and_one_in_training():
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Flatten(), nn.Linear(3 * 4 * 6, 5))
+    both, images = models.MirrorAverage(net), torch.randn(2, 3, 4, 6)
+    mirrored = torch.from_numpy(images.numpy()[..., ::-1].copy())
+    assert torch.equal(both.train()(images), net(images))
+    torch.testing.assert_close(both.eval()(images), (net(images) + net(mirrored)) / 2)
+    torch.testing.assert_close(both(mirrored), both(images))
+
+
 @pytest.mark.parametrize("block", [models.BasicBlock, models.Bottleneck])
 def test_a_new_residual_network_passes_its_input_through(block):
     net = models.ResNet(block, (2, 1), num_classes=3, stem="small", width=8)
