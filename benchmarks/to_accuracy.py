@@ -24,7 +24,7 @@ from course_utils.data.catalog import CATALOG, FASHION_CLASSES, prepare, read_id
 from course_utils.data.datasets import ImageFolder, InMemory, make_loader
 from course_utils.data.download import fetch
 from course_utils.data.statistics import mean_and_std
-from course_utils.models import ConvBlock, MirrorAverage, whitening_conv
+from course_utils.models import MirrorAverage, whitening_conv
 from course_utils.optimizers import Muon
 from course_utils.paths import output_folder
 from course_utils.transforms import BatchRandomCrop, BatchRandomHorizontalFlip, resize, to_float
@@ -44,15 +44,17 @@ def fast_net(images: Tensor, widths: tuple[int, int, int]) -> nn.Sequential:
         widths: The channels of the three blocks.
     """
     first = whitening_conv(images)
-    layers: list[nn.Module] = [first, nn.ReLU()]
+    layers: list[nn.Module] = [first, nn.GELU()]
     before = first.out_channels
     for width in widths:
         layers += [
             nn.Conv2d(before, width, 3, padding=1, bias=False),
             nn.MaxPool2d(2),
             nn.BatchNorm2d(width),
-            nn.ReLU(),
-            ConvBlock(width, width),
+            nn.GELU(),
+            nn.Conv2d(width, width, 3, padding=1, bias=False),
+            nn.BatchNorm2d(width),
+            nn.GELU(),
         ]
         before = width
     return nn.Sequential(*layers, nn.AdaptiveMaxPool2d(1), nn.Flatten(), nn.Linear(before, 10))
@@ -114,7 +116,7 @@ def train_fast(
     some = torch.randperm(len(train))[:FOR_FIRST_LAYER]
     net = MirrorAverage(fast_net(normalize(train.images[some]), widths))
     net.to(memory_format=torch.channels_last)
-    optimizer = Muon(net.parameters(), lr=rate)
+    optimizer = Muon(net.parameters(), lr=rate, weight_decay=5e-4)
     clock = Clock()
     training.fit(
         net,
@@ -198,6 +200,6 @@ def cifar10(options: argparse.Namespace) -> list[Row]:
         runs["ours, short"].append(train_fast((32, 80, 80), sets, 3, 128))
         if not options.short:
             torch.manual_seed(seed)
-            long = train_fast((64, 192, 192), sets, 12, 256, shift=2)
+            long = train_fast((64, 192, 192), sets, 11, 256, shift=2)
             runs.setdefault("ours, long", []).append(long)
     return compare_runs("CIFAR-10, 50,000 images", runs)

@@ -46,8 +46,10 @@ def test_everything_else_is_trained_like_with_sgd():
     ours, theirs = nn.Linear(5, 3), nn.Linear(5, 3)
     theirs.load_state_dict(ours.state_dict())
     optimizers = (
-        Muon(ours.parameters(), lr=0.1, momentum=0.6),
-        torch.optim.SGD(theirs.parameters(), lr=0.1, momentum=0.6, nesterov=True),
+        Muon(ours.parameters(), lr=0.1, weight_decay=0.01),
+        torch.optim.SGD(
+            theirs.parameters(), lr=0.1, momentum=0.9, nesterov=True, weight_decay=0.01
+        ),
     )
     for _ in range(4):
         inputs = torch.randn(6, 5)
@@ -106,7 +108,10 @@ def test_it_learns_faster_than_sgd_at_the_same_number_of_steps():
     assert loss_after(lambda p: Muon(p, lr=0.1)) < best
 
 
-@pytest.mark.parametrize(("wrong", "sentence"), [({"lr": -1}, "lr"), ({"momentum": 1}, "momentum")])
+@pytest.mark.parametrize(
+    ("wrong", "sentence"),
+    [({"lr": -1}, "lr"), ({"momentum": 1}, "momentum"), ({"weight_decay": -1}, "weight_decay")],
+)
 def test_numbers_outside_their_range_are_refused(wrong, sentence):
     with pytest.raises(ValueError, match=sentence):
         Muon(nn.Linear(2, 2).parameters(), **wrong)
