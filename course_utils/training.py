@@ -2,6 +2,7 @@
 
 import copy
 import glob
+import io
 import math
 import os
 import random
@@ -595,8 +596,12 @@ def save_atomically(state: dict[str, Any], path: str | Path) -> None:
     scratch = path.with_name(f".{path.name}-{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        # By way of memory: Ctrl-C or a full disk while `torch.save` writes to a file becomes an
+        # error about the inside of its format, or ends the process.
+        buffer = io.BytesIO()
+        torch.save(state, buffer)
         with open(scratch, "wb") as file:
-            torch.save(state, file)
+            file.write(buffer.getbuffer())
             file.flush()
             os.fsync(file.fileno())
         os.replace(scratch, path)

@@ -58,23 +58,18 @@ def die(*_):
 
 def die_when(moment, number):
     """Make the next checkpoints whole, and the `number`-th the last thing that happens."""
-    module, name = {"half": (torch, "save"), "flushed": (os, "fsync"), "renamed": (os, "replace")}[
-        moment
-    ]
-    original, calls = getattr(module, name), []
+    name = {"half": "fsync", "flushed": "fsync", "renamed": "replace"}[moment]
+    original, calls = getattr(os, name), []
 
     def last_time(*arguments):
         calls.append(None)
         if len(calls) == number:
             if moment == "half":
-                original(*arguments)
-                file = arguments[1]
-                file.flush()
-                file.truncate(file.tell() // 2)
+                os.truncate(arguments[0], os.fstat(arguments[0]).st_size // 2)
             die()
         return original(*arguments)
 
-    setattr(module, name, last_time)
+    setattr(os, name, last_time)
 
 
 def main(checkpoint, result, moment="", number="1"):

@@ -113,6 +113,30 @@ def test_ctrl_c_leaves_a_network_that_works_and_a_run_to_go_on_with(uninterrupte
     assert_equal(finish(start(tmp_path), tmp_path), uninterrupted[0])
 
 
+@needs_signals
+def test_ctrl_c_at_any_moment_of_writing_is_only_ctrl_c(tmp_path):
+    path, state = tmp_path / "run.pt", {str(i): torch.randn(1000) for i in range(60)}
+    begin = time.perf_counter()
+    training.save_atomically(state, path)
+    seconds = time.perf_counter() - begin
+    draw, stopped = random.Random(0), 0
+    handler = signal.signal(signal.SIGALRM, signal.default_int_handler)
+    try:
+        for _ in range(300):
+            try:
+                signal.setitimer(signal.ITIMER_REAL, draw.uniform(1e-5, seconds))
+                training.save_atomically(state, path)
+                time.sleep(seconds)
+            except KeyboardInterrupt:
+                stopped += 1
+            assert torch.load(path, weights_only=True).keys() == state.keys()
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, handler)
+    assert stopped > 200
+    assert list(tmp_path.iterdir()) == [path]
+
+
 def test_what_a_killed_run_left_half_written_is_cleared_away_later(tmp_path):
     old, new = tmp_path / ".run.pt-111", tmp_path / ".run.pt-222"
     other = tmp_path / ".another.pt-111"
@@ -140,7 +164,9 @@ def test_a_disk_that_fills_up_ends_the_run_and_leaves_the_last_good_file(tmp_pat
     model, path = network(), tmp_path / "run.pt"
     optimizer = torch.optim.Adam(model.parameters())
     try:
-        with pytest.raises(TrainingError, match=r"run.pt could not be written: .+\.") as caught:
+        with pytest.raises(
+            TrainingError, match=r"run.pt could not be written: File too large\."
+        ) as caught:
             fit(model, *loaders(), optimizer, 5, callbacks=[FillsUp()], checkpoint=path)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (before, unlimited))
