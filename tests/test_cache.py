@@ -192,6 +192,18 @@ def test_a_draft_is_never_smaller_than_asked_for(draft, size, photos):
     assert np.abs(np.asarray(image) - full).mean() < 2
 
 
+@pytest.mark.parametrize("how", ["pad", "crop", "squash"])
+def test_a_draft_is_resized_as_pillow_does_it_but_for_rounding(how, photos):
+    whole = resize(64, how)
+    # A plain function may know nothing of tensors, so it is given the image of Pillow.
+    by_pillow = decode(photos, how=lambda image: whole(image), draft=1000).images
+    by_torch = decode(photos, how=whole, draft=1000).images
+    away = (by_torch.int() - by_pillow.int()).abs()
+    assert away.max() <= 1
+    assert away.float().mean() < 0.1
+    assert torch.equal(by_pillow, decode(photos, how=whole).images)
+
+
 def test_a_draft_of_anything_but_jpeg_is_the_whole(tmp_path):
     Image.linear_gradient("L").save(tmp_path / "a.png")
     assert load_image(tmp_path / "a.png", "L", draft=16).size == (256, 256)

@@ -18,6 +18,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 from torchvision.datasets.folder import IMG_EXTENSIONS
+from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as F
 
 from course_utils.data import DataError
@@ -73,7 +74,12 @@ def _load(path: str | Path, mode: str, background: str, draft: int | None) -> Im
         image = image.convert("RGBA")
         backdrop = Image.new("RGBA", image.size, background)
         image = Image.alpha_composite(backdrop, image)
-    return image.convert(mode)
+    return _in_mode(image, mode)
+
+
+def _in_mode(image: Image.Image, mode: str) -> Image.Image:
+    """Convert an image only if need be: Pillow copies one that has the mode already."""
+    return image if image.mode == mode else image.convert(mode)
 
 
 def _decode(path: str | Path, draft: int | None) -> Image.Image:
@@ -128,7 +134,7 @@ def _upright(file: Image.Image, name: str) -> Image.Image:
         return Image.fromarray((pixels // 257).astype(np.uint8))  # 65535 becomes 255
     if layout in FEW_BITS and see_through is not None:  # Pillow scales the pixels alone
         image.info["transparency"] = see_through * FEW_BITS[layout]
-    return image.convert(DIRECT_MODES.get(image.mode, image.mode))
+    return _in_mode(image, DIRECT_MODES.get(image.mode, image.mode))
 
 
 def printable(path: str | Path) -> str:
@@ -522,8 +528,9 @@ class InMemory(Dataset):
         Args:
             data_set: Images on disk; its own transform is not used.
             resize: Brings a PIL image to the common size, for example `transforms.resize(64)`; it
-                draws no random numbers.
+                draws no random numbers. With `draft`, a transform of torchvision is given a tensor.
             draft: See `load_image`; the size of the result is a good choice for large photographs.
+                torch then does the resizing, faster than Pillow and to within 1 of 255.
             cache: A folder to keep the decoded images in: the next time they are read from there,
                 unless a file was changed, or the way it is decoded.
             **transforms: `transform` and `batch_transform` of the result.
@@ -543,8 +550,9 @@ class InMemory(Dataset):
         else:
             paths = [path for path, _ in data_set.samples]
             # What a transform does is seen best in what it makes of an image.
-            probe = resize(Image.linear_gradient("L").resize((97, 61)).convert(data_set.mode))
-            name = fingerprint(paths, data_set.mode, draft, probe.tobytes(), repr(probe.size))
+            gradient = Image.linear_gradient("L").resize((97, 61)).convert(data_set.mode)
+            probe = _to_tensor(gradient, resize, draft).numpy()
+            name = fingerprint(paths, data_set.mode, draft, probe.tobytes(), repr(probe.shape))
             file = Path(cache) / f"{name}.npy"
             if not file.exists():
                 write_images(_decode_all(data_set, resize, draft), len(data_set), file)
@@ -584,13 +592,20 @@ def _decode_all(data_set: ImageList, resize: Callable, draft: int | None) -> Ite
 
     def decode(sample: tuple[str, int]) -> Tensor:
         image = _load(sample[0], data_set.mode, "white", draft)
-        return F.pil_to_tensor(resize(image))
+        return _to_tensor(image, resize, draft)
 
     with (
         warnings.catch_warnings(action="ignore"),
         ThreadPoolExecutor(torch.get_num_threads()) as threads,
     ):
         yield from threads.map(decode, data_set.samples)
+
+
+def _to_tensor(image: Image.Image, resize: Callable, draft: int | None) -> Tensor:
+    """Bring an image to the common size; see `InMemory.decode`."""
+    if draft is not None and isinstance(resize, v2.Transform):
+        return resize(F.pil_to_tensor(image))
+    return F.pil_to_tensor(resize(image))
 
 
 def _seed_worker(worker_id: int) -> None:
