@@ -40,6 +40,9 @@ class Row:
 def alternate(contenders: Mapping[str, Callable[[], float]], rounds: int) -> dict[str, list[float]]:
     """Let the contenders take turns, so that a slow minute of the machine hits them all.
 
+    Every other round goes backwards: what one leaves behind, such as a full memory or a warm
+    processor, does not always meet the same one.
+
     Args:
         contenders: Functions by name; each does the work once and gives what it measured.
         rounds: How many turns each has.
@@ -49,8 +52,8 @@ def alternate(contenders: Mapping[str, Callable[[], float]], rounds: int) -> dic
     """
     values: dict[str, list[float]] = {name: [] for name in contenders}
     for number in range(1, rounds + 1):
-        for name, measure in contenders.items():
-            values[name].append(measure())
+        for name in list(contenders) if number % 2 else reversed(contenders):
+            values[name].append(contenders[name]())
             print(f"    round {number}: {name}: {values[name][-1]:,.4g}", flush=True)
     return values
 
