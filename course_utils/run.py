@@ -10,6 +10,7 @@ import asyncio
 import os
 import shutil
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -26,6 +27,7 @@ from course_utils.progress import format_seconds
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 CELL_TIMEOUT = 900  # seconds; no cell of the course comes near it, a hanging one ends
+START_TIMEOUT = 300  # seconds; where many start at once, a kernel may need more than one minute
 
 
 class RunError(ValueError):
@@ -220,23 +222,29 @@ def execute(
             cell.outputs, cell.execution_count = [], None
     if sys.platform == "win32":  # ZeroMQ cannot use the default event loop there
         asyncio.set_event_loop_policy(asyncio.WindowsSelectorEventLoopPolicy())
-    client = NotebookClient(
-        nb,
-        timeout=timeout,
-        kernel_manager_class=_kernel_manager(threads),
-        resources={"metadata": {"path": str(cwd)}},
-        coalesce_streams=True,
-        record_timing=False,
-    )
-    client.on_cell_execute = lambda cell, cell_index: watch(client, cell_index)
-    client.on_cell_executed = lambda cell, cell_index, execute_reply: watch(client, cell_index)
-    client.execute()
+    with tempfile.TemporaryDirectory() as folder:
+        client = NotebookClient(
+            nb,
+            timeout=timeout,
+            startup_timeout=START_TIMEOUT,
+            kernel_manager_class=_kernel_manager(threads, Path(folder)),
+            resources={"metadata": {"path": str(cwd)}},
+            coalesce_streams=True,
+            record_timing=False,
+        )
+        client.on_cell_execute = lambda cell, cell_index: watch(client, cell_index)
+        client.on_cell_executed = lambda cell, cell_index, execute_reply: watch(client, cell_index)
+        client.execute()
 
 
-def _kernel_manager(threads: int | None) -> type:
+def _kernel_manager(threads: int | None, folder: Path) -> type:
     """Make a kernel manager that knows one kernel: this interpreter.
 
     Jupyter would search for a kernel called "python3" and may find that of another environment.
+
+    It would also choose ports that are free and open them a second later: of 240 kernels, forty
+    at a time, three found a port taken by then, and died. Sockets in a folder of their own
+    cannot meet. Windows has none, and elsewhere their path must be short.
     """
     from ipykernel.kernelspec import get_kernel_dict
     from jupyter_client import AsyncKernelManager
@@ -249,6 +257,8 @@ def _kernel_manager(threads: int | None) -> type:
     class ThisInterpreter(AsyncKernelManager):
         # The log would warn that the kernel can be talked to, by this machine's own users.
         kernel_spec = KernelSpec(**get_kernel_dict(["--log-level=ERROR"]), env=environment)
+        connection_file = str(folder / "kernel.json")
+        transport = "ipc" if sys.platform != "win32" and len(str(folder)) < 80 else "tcp"
 
     return ThisInterpreter
 

@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -153,6 +154,20 @@ def test_the_kernel_is_this_interpreter(course, tmp_path, monkeypatch):
     path = course("91_small", code("import sys\nprint(sys.executable)"))
     assert run_notebook(path, Options(tmp_path)).ok
     assert sys.executable in printed(tmp_path / "executed" / path.name)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such sockets")
+@pytest.mark.parametrize(("folder", "transport"), [("short", "ipc"), ("too long" * 12, "tcp")])
+def test_kernels_that_start_together_cannot_take_each_others_ports(
+    course, tmp_path, monkeypatch, folder, transport
+):
+    if folder != "short":
+        (tmp_path / folder).mkdir()
+        monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / folder))
+    source = "from ipykernel.connect import get_connection_info\nprint(get_connection_info())"
+    path = course("91_small", code(source))
+    assert run_notebook(path, Options(tmp_path)).ok
+    assert f'"transport": "{transport}"' in printed(tmp_path / "executed" / path.name)
 
 
 def test_the_time_left_is_learnt_from_the_last_run(course, tmp_path):
