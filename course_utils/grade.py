@@ -40,6 +40,8 @@ TOO_SLOW, TOO_LARGE, CRASHED = "too slow", "too much memory", "crashed"
 CHANGED, MISSING, TAMPERED = "check changed", "exercise missing", "tampered"
 MEBIBYTE = 2**20
 START_SECONDS = 300  # to import torch; before that no handed-in code runs
+# Two threads that parse at the same time may both fail in Python 3.11 (its issue 106905).
+PARSING = threading.Lock()
 
 
 class GradeError(ValueError):
@@ -179,6 +181,20 @@ def _shown(path: Path, folder: Path) -> str:
 
 
 def _mark(nb: NotebookNode, number: str, original: NotebookNode, limits: Limits) -> dict[str, Mark]:
+    with PARSING:
+        marks, answers = _collect(nb, original)
+        own = [_python(cell.source) for cell in nb.cells if cell.cell_type == "code"]
+        job = {"notebook": number, "definitions": definitions(own)}
+    while answers:
+        marks |= _run_worker(job | {"answers": answers}, limits)
+        answers = [answer for answer in answers if answer["name"] not in marks]
+    return dict(sorted(marks.items()))
+
+
+def _collect(
+    nb: NotebookNode, original: NotebookNode
+) -> tuple[dict[str, Mark], list[dict[str, Any]]]:
+    """Give the marks that are clear without running anything, and the answers to be judged."""
     marks, answers = {}, []
     for name, check in tagged_cells(original, "check").items():
         found = find_answer(nb, name, check.source)
@@ -187,12 +203,7 @@ def _mark(nb: NotebookNode, number: str, original: NotebookNode, limits: Limits)
         else:
             variable = ast.parse(check.source).body[0].value.args[1].id
             answers.append({"name": name, "cells": found, "variable": variable})
-    own = [_python(cell.source) for cell in nb.cells if cell.cell_type == "code"]
-    job = {"notebook": number, "definitions": definitions(own)}
-    while answers:
-        marks |= _run_worker(job | {"answers": answers}, limits)
-        answers = [answer for answer in answers if answer["name"] not in marks]
-    return dict(sorted(marks.items()))
+    return marks, answers
 
 
 def find_answer(nb: NotebookNode, name: str, check: str) -> list[str] | Mark:

@@ -2,7 +2,9 @@
 
 import builtins
 import csv
+import gc
 import os
+import sys
 from copy import deepcopy
 from pathlib import Path
 
@@ -108,6 +110,47 @@ def test_an_honest_class_is_marked(tmp_path):
     the_report_gives_reasons(submissions, remarks, tmp_path)
 
 
+class Rubbish:
+    """Needs the garbage collector, which lets other threads go on while it runs `__del__`."""
+
+    def __init__(self):
+        self.itself = self
+
+    def __del__(self):
+        sum(range(1000))
+
+
+@pytest.fixture
+def restless():
+    """Threads change as often as they can, also in the middle of parsing."""
+    interval, thresholds = sys.getswitchinterval(), gc.get_threshold()
+    sys.setswitchinterval(1e-5)
+    gc.set_threshold(50)
+    yield
+    sys.setswitchinterval(interval)
+    gc.set_threshold(*thresholds)
+
+
+def test_all_of_many_that_are_marked_at_once_get_marks(tmp_path, monkeypatch, restless):
+    def judge(job, limits):
+        return {answer["name"]: grade.Mark("passed") for answer in job["answers"]}
+
+    def parse(*arguments):
+        rubbish.extend(Rubbish() for _ in range(10))
+        rubbish.clear()
+        return find_answer(*arguments)
+
+    rubbish = []
+    monkeypatch.setattr(grade, "_run_worker", judge)
+    monkeypatch.setattr(grade, "find_answer", parse)
+    nb = changed()
+    for number in range(12):
+        hand_in(tmp_path / f"student {number}", nb)
+    submissions, remarks = grade.grade_folder(tmp_path, LIMITS, jobs=4)
+    assert remarks == []
+    assert len(submissions) == 12
+
+
 @pytest.mark.thorough
 def test_a_bad_exercise_costs_its_own_point_and_tampering_costs_all(tmp_path):
     root = tmp_path / "class"
@@ -115,8 +158,9 @@ def test_a_bad_exercise_costs_its_own_point_and_tampering_costs_all(tmp_path):
         hand_in(root / student, changed(**{name: code for name, (code, _) in cells.items()}))
     for student, code in TAMPERING.items():
         hand_in(root / student, changed(**{"01.1": f"{code}\ndef to_picture(x): return x"}))
-    marks, _, submissions = mark(root)
+    marks, remarks, submissions = mark(root)
 
+    assert remarks == []
     for student, cells in TRICKS.items():
         found = {name: marks[student][name].state for name in cells}
         assert found == {name: state for name, (_, state) in cells.items()}
