@@ -222,7 +222,7 @@ def execute(
             cell.outputs, cell.execution_count = [], None
     if sys.platform == "win32":  # ZeroMQ cannot use the default event loop there
         asyncio.set_event_loop_policy(asyncio.WindowsSelectorEventLoopPolicy())
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         client = NotebookClient(
             nb,
             timeout=timeout,
