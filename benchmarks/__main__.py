@@ -8,8 +8,8 @@ from pathlib import Path
 
 from benchmarks import course, feeding, labels, step, timing, to_accuracy, transfer
 from benchmarks.timing import Row
-from course_utils.data import DataError
-from course_utils.paths import output_folder, show_path
+from course_utils.errors import DataError
+from course_utils.paths import display_path, output_folder
 
 COMPARISONS: dict[str, Callable[[argparse.Namespace], list[Row]]] = {
     "fashion": to_accuracy.fashion_mnist,
@@ -58,7 +58,7 @@ def main() -> None:
         file.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     print("\n" + "\n".join(f"{key}: {value}" for key, value in about.items()) + "\n")
     print(timing.table(found) if found else "nothing was measured")
-    print(f"\nwritten to {show_path(Path(file))}")
+    print(f"\nwritten to {display_path(Path(file))}")
 
 
 if __name__ == "__main__":

@@ -20,11 +20,17 @@ from torchvision import datasets, transforms
 from torchvision.transforms import v2
 
 from benchmarks.timing import Row, alternate, rows
-from course_utils.data.catalog import prepare
-from course_utils.data.datasets import ImageFolder, InMemory, load_image, make_loader
+from course_utils.catalog import prepare_dataset
+from course_utils.datasets import InMemoryDataset, image_folder, make_loader
+from course_utils.image_io import load_image
 from course_utils.paths import output_folder
 from course_utils.transfer import IMAGENET_MEAN, IMAGENET_STD
-from course_utils.transforms import BatchRandomCrop, BatchRandomHorizontalFlip, resize, to_float
+from course_utils.transforms import (
+    BatchRandomCrop,
+    BatchRandomHorizontalFlip,
+    resize_to_square,
+    scale_and_normalize,
+)
 
 COUNT = 300
 SIZES = ((640, 480), (1600, 1200))  # pixels; a picture of the web, and one sent by messenger
@@ -33,7 +39,7 @@ SIZES = ((640, 480), (1600, 1200))  # pixels; a picture of the web, and one sent
 def write_photos(folder: Path, size: tuple[int, int]) -> None:
     """Write JPEG photographs: cutouts, enlarged, on a background with the noise of a camera."""
     rng = np.random.default_rng(0)
-    sources = sorted(prepare("cutouts").glob("train/*/*"))
+    sources = sorted(prepare_dataset("cutouts").glob("train/*/*"))
     for number in range(COUNT):
         source = sources[number % len(sources)]
         noise = rng.normal(rng.integers(60, 200, 3), 6, (size[1], size[0], 3))
@@ -65,8 +71,8 @@ def plain_loader(photos: Path, num_workers: int) -> DataLoader:
             transforms.Normalize(IMAGENET_MEAN, IMAGENET_STD),
         ]
     )
-    data_set = datasets.ImageFolder(photos, transform)
-    return DataLoader(data_set, 32, shuffle=True, num_workers=num_workers)
+    dataset = datasets.ImageFolder(photos, transform)
+    return DataLoader(dataset, 32, shuffle=True, num_workers=num_workers)
 
 
 def our_loader(photos: Path, cache: Path) -> DataLoader:
@@ -75,11 +81,15 @@ def our_loader(photos: Path, cache: Path) -> DataLoader:
         [
             BatchRandomHorizontalFlip(),
             BatchRandomCrop(224),
-            to_float(torch.tensor(IMAGENET_MEAN), torch.tensor(IMAGENET_STD)),
+            scale_and_normalize(torch.tensor(IMAGENET_MEAN), torch.tensor(IMAGENET_STD)),
         ]
     )
-    memory = InMemory.decode(
-        ImageFolder(photos), resize(256, "squash"), draft=256, cache=cache, batch_transform=augment
+    memory = InMemoryDataset.decode(
+        image_folder(photos),
+        resize_to_square(256, "squash"),
+        draft=256,
+        cache=cache,
+        batch_transform=augment,
     )
     return make_loader(memory, 32, shuffle=True)
 

@@ -8,15 +8,15 @@ from pathlib import Path
 from torchvision import datasets
 
 from benchmarks.timing import Row, alternate, rows, seconds
-from course_utils.data.catalog import find
-from course_utils.data.datasets import ImageFolder
-from course_utils.data.statistics import class_counts
+from course_utils.catalog import find_dataset
+from course_utils.datasets import image_folder
 from course_utils.paths import output_folder
+from course_utils.statistics import class_counts
 
 
 def write_images(folder: Path) -> None:
     """Write 60,000 images: those of fashion-mini, twelve times each."""
-    for path in sorted((find("fashion-mini") / "train").glob("*/*.png")):
+    for path in sorted((find_dataset("fashion-mini") / "train").glob("*/*.png")):
         (folder / path.parent.name).mkdir(exist_ok=True)
         content = path.read_bytes()
         for number in range(12):
@@ -34,8 +34,8 @@ def compare(options: argparse.Namespace) -> list[Row]:
 
         values = alternate(
             {
-                "loop over the data set": seconds(by_decoding),
-                "class_counts": seconds(lambda: class_counts({"train": ImageFolder(folder)})),
+                "loop over the dataset": seconds(by_decoding),
+                "class_counts": seconds(lambda: class_counts({"train": image_folder(folder)})),
             },
             options.rounds,
         )

@@ -14,8 +14,7 @@ from torch.utils.data import DataLoader
 
 from benchmarks.timing import Row, alternate, rows
 from course_utils import models, training
-from course_utils.data.datasets import make_loader
-from course_utils.data.memory import load_in_memory
+from course_utils.datasets import load_in_memory, make_loader
 
 EPOCHS = 3
 

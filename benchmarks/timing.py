@@ -75,7 +75,7 @@ def rows(
     unit: str,
     notes: Mapping[str, str] | None = None,
 ) -> list[Row]:
-    """Summarise a comparison; its first contender is the reference.
+    """Summarize a comparison; its first contender is the reference.
 
     Args:
         comparison: What was compared.

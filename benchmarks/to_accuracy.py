@@ -20,14 +20,19 @@ from torchvision.transforms import v2
 from benchmarks import reference
 from benchmarks.timing import Row, rows
 from course_utils import training
-from course_utils.data.catalog import CATALOG, FASHION_CLASSES, prepare, read_idx
-from course_utils.data.datasets import ImageFolder, InMemory, make_loader
-from course_utils.data.download import fetch
-from course_utils.data.statistics import mean_and_std
+from course_utils.catalog import CATALOG, FASHION_CLASSES, prepare_dataset, read_idx
+from course_utils.datasets import InMemoryDataset, image_folder, make_loader
+from course_utils.download import fetch
 from course_utils.models import MirrorAverage, whitening_conv
 from course_utils.optimizers import Muon
 from course_utils.paths import output_folder
-from course_utils.transforms import BatchRandomCrop, BatchRandomHorizontalFlip, resize, to_float
+from course_utils.statistics import mean_and_std
+from course_utils.transforms import (
+    BatchRandomCrop,
+    BatchRandomHorizontalFlip,
+    resize_to_square,
+    scale_and_normalize,
+)
 
 FOR_FIRST_LAYER = 5000  # images
 Curve = list[tuple[float, float]]  # seconds of training so far, accuracy on the test set
@@ -40,7 +45,7 @@ def fast_net(images: Tensor, widths: tuple[int, int, int]) -> nn.Sequential:
     fewer channels.
 
     Args:
-        images: Normalised training images, for the first layer.
+        images: Normalized training images, for the first layer.
         widths: The channels of the three blocks.
     """
     first = whitening_conv(images)
@@ -69,15 +74,15 @@ class Clock(training.Callback):
         self.spent = 0.0
         self.start = self.last = time.perf_counter()
 
-    def on_train_begin(self, run: training.Run) -> None:
+    def on_train_begin(self, run: training.TrainerState) -> None:
         """Start the watch."""
         self.start = time.perf_counter()
 
-    def on_batch_end(self, run: training.Run, loss: float) -> None:
+    def on_batch_end(self, run: training.TrainerState, loss: float) -> None:
         """Note when the last batch ended."""
         self.last = time.perf_counter()
 
-    def on_epoch_end(self, run: training.Run) -> None:
+    def on_epoch_end(self, run: training.TrainerState) -> None:
         """Note where the run stands."""
         self.spent += self.last - self.start
         self.curve.append((self.spent, run.history["val_accuracy"][-1]))
@@ -87,7 +92,7 @@ class Clock(training.Callback):
 
 def train_fast(
     widths: tuple[int, int, int],
-    sets: dict[str, InMemory],
+    sets: dict[str, InMemoryDataset],
     epochs: int,
     batch_size: int,
     rate: float = 0.1,
@@ -106,11 +111,11 @@ def train_fast(
     Returns:
         Seconds and accuracy after each epoch.
     """
-    normalize = to_float(*mean_and_std(make_loader(sets["train"], 500)))
+    normalize = scale_and_normalize(*mean_and_std(make_loader(sets["train"], 500)))
     moved = [BatchRandomCrop(sets["train"].images.shape[-1], shift)] if shift else []
     augment = v2.Compose([BatchRandomHorizontalFlip(), *moved, normalize])
-    train = InMemory(sets["train"].images, sets["train"].targets, sets["train"].classes)
-    test = InMemory(sets["test"].images, sets["test"].targets, sets["test"].classes)
+    train = InMemoryDataset(sets["train"].images, sets["train"].targets, sets["train"].classes)
+    test = InMemoryDataset(sets["test"].images, sets["test"].targets, sets["test"].classes)
     train.batch_transform, test.batch_transform = augment, normalize
     loader = make_loader(train, batch_size, shuffle=True)
     some = torch.randperm(len(train))[:FOR_FIRST_LAYER]
@@ -150,7 +155,7 @@ def note(curve: Curve) -> str:
 
 
 def compare_runs(title: str, runs: dict[str, list[Curve]]) -> list[Row]:
-    """Summarise runs by the seconds at which each ended."""
+    """Summarize runs by the seconds at which each ended."""
     values = {name: [curve[-1][0] for curve in curves] for name, curves in runs.items()}
     notes = {name: "; ".join(map(note, curves)) for name, curves in runs.items()}
     return rows(title, values, "s", notes)
@@ -169,7 +174,7 @@ def fashion_mnist(options: argparse.Namespace) -> list[Row]:
         images = read_idx(downloads / f"{prefix}-images-idx3-ubyte.gz")
         labels = read_idx(downloads / f"{prefix}-labels-idx1-ubyte.gz")
         images, labels = torch.from_numpy(images.copy())[:, None], labels.astype(np.int64)
-        sets[name] = InMemory(images, torch.from_numpy(labels), FASHION_CLASSES)
+        sets[name] = InMemoryDataset(images, torch.from_numpy(labels), FASHION_CLASSES)
     runs: dict[str, list[Curve]] = {"reference, to 90 %": [], "ours, to 90 %": []}
     for seed in range(options.long_rounds):
         torch.manual_seed(seed)
@@ -187,9 +192,11 @@ def fashion_mnist(options: argparse.Namespace) -> list[Row]:
 
 def cifar10(options: argparse.Namespace) -> list[Row]:
     """Train for about as long as two epochs of the reference take, and for a quarter of an hour."""
-    root = Path(options.cifar10) if options.cifar10 else prepare("cifar10")
+    root = Path(options.cifar10) if options.cifar10 else prepare_dataset("cifar10")
     sets = {
-        name: InMemory.decode(ImageFolder(root / name), resize(32), cache=output_folder("bench"))
+        name: InMemoryDataset.decode(
+            image_folder(root / name), resize_to_square(32), cache=output_folder("bench")
+        )
         for name in ("train", "test")
     }
     runs: dict[str, list[Curve]] = {"reference, 2 epochs": [], "ours, short": []}

@@ -15,11 +15,11 @@ from functools import partial
 from pathlib import Path, PureWindowsPath
 from typing import IO, NamedTuple, NoReturn
 
-from course_utils.data import DataError
+from course_utils.errors import DataError
 
 CHUNK = 1 << 20  # bytes
 # An archive that unpacks to more than both is taken for a bomb. Photographs hardly shrink at all,
-# drawings of few colours by a factor of 50.
+# drawings of few colors by a factor of 50.
 MAX_RATIO = 200  # times its own size
 HARMLESS = 100_000_000  # bytes
 MAX_HEADER = 16 * CHUNK  # bytes of a tar file's header, which is read in one piece

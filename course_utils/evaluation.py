@@ -12,13 +12,15 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from course_utils.progress import Progress
-from course_utils.training import autocast, eval_mode
+from course_utils.training import eval_mode, mixed_precision
 
-NO_IMAGES = "There are no images to judge: is the data set empty?"
+NO_IMAGES = "There are no images to judge: is the dataset empty?"
 
 
 @torch.no_grad()
-def predict(model: nn.Module, loader: DataLoader, amp: bool = False) -> tuple[Tensor, Tensor]:
+def predict_logits(
+    model: nn.Module, loader: DataLoader, amp: bool = False
+) -> tuple[Tensor, Tensor]:
     """Collect the logits of all images of a loader.
 
     Args:
@@ -37,12 +39,12 @@ def predict(model: nn.Module, loader: DataLoader, amp: bool = False) -> tuple[Te
     logits, targets = [], []
     with eval_mode(model):
         for images, labels in Progress(loader, "predicting"):
-            with autocast(device, amp):
+            with mixed_precision(device, amp):
                 outputs = model(images.to(device))
             logits.append((outputs.float() if amp else outputs).cpu())
             targets.append(labels)
     if not logits:
-        raise ValueError("There is no batch to predict: is the data set empty?")
+        raise ValueError("There is no batch to predict: is the dataset empty?")
     return torch.cat(logits), torch.cat(targets)
 
 
@@ -162,7 +164,7 @@ def class_report(matrix: np.ndarray, classes: Sequence[str]) -> pd.DataFrame:
     return pd.DataFrame(columns, index=pd.Index(classes, name="class"))
 
 
-def summary(matrix: np.ndarray) -> pd.Series:
+def classification_summary(matrix: np.ndarray) -> pd.Series:
     """Press a confusion matrix into single numbers.
 
     Macro averages are means over classes, whatever their sizes; weighted ones count each class by
@@ -311,7 +313,7 @@ def confused_pairs(matrix: np.ndarray, classes: Sequence[str]) -> pd.DataFrame:
     return frame.sort_values("count", ascending=False, kind="stable", ignore_index=True)
 
 
-def mistakes(probabilities: ArrayLike | Tensor, targets: ArrayLike | Tensor) -> pd.DataFrame:
+def misclassified(probabilities: ArrayLike | Tensor, targets: ArrayLike | Tensor) -> pd.DataFrame:
     """List the images that were classified wrongly, the most confident mistake first.
 
     Args:
@@ -320,7 +322,7 @@ def mistakes(probabilities: ArrayLike | Tensor, targets: ArrayLike | Tensor) -> 
 
     Returns:
         One row a mistake: true, predicted (class indices) and probability (of the predicted
-        class). The index of the frame is the position of the image in the data set.
+        class). The index of the frame is the position of the image in the dataset.
 
     Raises:
         ValueError: The probabilities do not fit the targets, or some are NaN, or there are none.
@@ -339,7 +341,7 @@ def mistakes(probabilities: ArrayLike | Tensor, targets: ArrayLike | Tensor) -> 
     return frame.sort_values("probability", ascending=False, kind="stable")
 
 
-def reliability(
+def reliability_table(
     probabilities: ArrayLike | Tensor, targets: ArrayLike | Tensor, bins: int = 10
 ) -> pd.DataFrame:
     """Compare how sure a classifier is with how often it is right.
@@ -386,15 +388,15 @@ def expected_calibration_error(
     Args:
         probabilities: Shape (count, classes).
         targets: Class indices of shape (count,).
-        bins: See `reliability`; the value depends on it, so compare only equal numbers of bins.
+        bins: See `reliability_table`; the value depends on it, so compare only equal numbers of bins.
 
     Returns:
         From 0 to 1; each bin of probabilities counts by its images.
 
     Raises:
-        ValueError: See `reliability`.
+        ValueError: See `reliability_table`.
     """
-    table = reliability(probabilities, targets, bins)
+    table = reliability_table(probabilities, targets, bins)
     gaps = (table["confidence"] - table["accuracy"]).abs()
     return float((gaps * table["count"]).sum() / table["count"].sum())
 
@@ -475,7 +477,7 @@ def suspicious_labels(
     Returns:
         One row for each suspicious label: label, suggestion (class indices) and margin (probability
         of the suggestion minus that of the label). The index of the frame is the position of the
-        image in the data set.
+        image in the dataset.
 
     Raises:
         ValueError: The probabilities do not fit the labels, or some are NaN, or there are none.

@@ -1,6 +1,6 @@
 """Look inside a trained network: what its layers compute, and which part of an image counts.
 
->>> with record(model, "features.3") as seen:
+>>> with capture_activations(model, "features.3") as seen:
 ...     model(images)
 >>> seen["features.3"].shape
 """
@@ -18,7 +18,7 @@ AT_ONCE = 16  # images in one backward pass: 64 of 224 px would need gigabytes
 
 
 @contextmanager
-def record(model: nn.Module, *layers: str) -> Iterator[dict[str, Tensor]]:
+def capture_activations(model: nn.Module, *layers: str) -> Iterator[dict[str, Tensor]]:
     """Keep what layers put out while the network runs.
 
     The hooks are removed at the end, also after an error. What is kept is part of the graph, so
@@ -66,7 +66,7 @@ def _keep(layer: str, seen: dict[str, Tensor]) -> object:
 
 
 @torch.no_grad()
-def last_map(model: nn.Module, images: Tensor) -> str:
+def last_conv_layer(model: nn.Module, images: Tensor) -> str:
     """Find the last layer whose output still knows where in the image something is.
 
     Args:
@@ -124,7 +124,7 @@ def grad_cam(
         images: A batch as the network takes it, of shape (batch, channels, height, width).
         classes: The class in question, one index for all images or int64 of shape (batch,); the
             predicted classes when left out.
-        layer: The name of the layer; `last_map` when left out.
+        layer: The name of the layer; `last_conv_layer` when left out.
 
     Returns:
         Heat of shape (batch, height, width), float32 on the CPU, not negative. Its unit is that of
@@ -137,7 +137,7 @@ def grad_cam(
         >>> heat = grad_cam(model, images)
         >>> plots.show(plots.heat_maps(images, heat))
     """
-    layer = layer or last_map(model, images[:AT_ONCE])
+    layer = layer or last_conv_layer(model, images[:AT_ONCE])
     parts = images.split(AT_ONCE)
     asked: Sequence[Tensor | None] = [None] * len(parts)
     if classes is not None:
@@ -149,7 +149,7 @@ def grad_cam(
 def _heat_of(model: nn.Module, images: Tensor, classes: Tensor | None, layer: str) -> Tensor:
     """Compute Grad-CAM for so few images that what backward needs fits into memory."""
     images = images.to(_device(model))
-    with torch.enable_grad(), eval_mode(model), record(model, layer) as seen:
+    with torch.enable_grad(), eval_mode(model), capture_activations(model, layer) as seen:
         logits = model(images)
         scores = logits.gather(1, _chosen(logits, classes)[:, None]).sum()
         maps = seen[layer]
@@ -168,7 +168,7 @@ def occlusion(
     classes: Tensor | int | None = None,
     size: int = 32,
     stride: int | None = None,
-    colour: Tensor | None = None,
+    color: Tensor | None = None,
 ) -> Tensor:
     """Cover one part of an image after the other, and see how far the logit of a class falls.
 
@@ -181,7 +181,7 @@ def occlusion(
         classes: See `grad_cam`.
         size: The side of the square that covers, in pixels.
         stride: From one square to the next, in pixels; half of `size` when left out.
-        colour: Of the square, shape (batch, channels, 1, 1); `border_colour` when left out.
+        color: Of the square, shape (batch, channels, 1, 1); `border_color` when left out.
 
     Returns:
         The mean fall of the logit over all squares that cover a pixel, of shape (batch, height,
@@ -198,7 +198,7 @@ def occlusion(
             f"{stride}: every pixel must be covered."
         )
     images = images.to(_device(model))
-    colour = border_colour(images) if colour is None else colour.to(images)
+    color = border_color(images) if color is None else color.to(images)
     fall = torch.zeros(len(images), height, width, device=images.device)
     times = torch.zeros(height, width, device=images.device)
     with eval_mode(model):
@@ -209,17 +209,17 @@ def occlusion(
             for left in _starts(width, size, stride):
                 here = (slice(top, top + size), slice(left, left + size))
                 covered = images.clone()
-                covered[:, :, *here] = colour
+                covered[:, :, *here] = color
                 after = model(covered).gather(1, chosen)[:, 0]
                 fall[:, *here] += (before - after)[:, None, None]
                 times[here] += 1
     return (fall / times).float().cpu()
 
 
-def border_colour(images: Tensor) -> Tensor:
-    """Give the colour that most likely lies behind the object: the median along the border.
+def border_color(images: Tensor) -> Tensor:
+    """Give the color that most likely lies behind the object: the median along the border.
 
-    A square of another colour, such as the mean of the image, is a new object of its own.
+    A square of another color, such as the mean of the image, is a new object of its own.
 
     Args:
         images: Shape (batch, channels, height, width).

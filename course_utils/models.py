@@ -67,7 +67,7 @@ class AllConvNet(nn.Module):
         """Build the network.
 
         Args:
-            in_channels: 1 for grey images, 3 for colour.
+            in_channels: 1 for gray images, 3 for color.
             num_outputs: The number of classes, or 1 for a yes-or-no question.
             widths: Channels of the blocks; each block halves height and width.
             dropout: The share of channels set to zero after each block in training.
@@ -101,7 +101,7 @@ class SmallCNN(nn.Module):
         """Build the network.
 
         Args:
-            in_channels: 1 for grey images, 3 for colour.
+            in_channels: 1 for gray images, 3 for color.
             num_classes: The number of classes.
             width: Channels of the first block; the others have twice and four times as many.
         """
@@ -128,7 +128,7 @@ class SmallCNN(nn.Module):
         return self.classifier(self.features(images))
 
 
-def initialise(model: nn.Module, scheme: str) -> None:
+def initialize_weights(model: nn.Module, scheme: str) -> None:
     """Draw new weights for all convolutions and linear layers; biases become 0.
 
     Args:
@@ -158,7 +158,7 @@ def initialise(model: nn.Module, scheme: str) -> None:
 def whitening_conv(images: Tensor, size: int = 2, floor: float = 1e-3) -> nn.Conv2d:
     """Build a first layer that is computed from the images instead of being learned.
 
-    Neighbouring pixels say almost the same. The filters of this layer are the principal components
+    Neighboring pixels say almost the same. The filters of this layer are the principal components
     of small patches, each divided by its standard deviation: what comes out is uncorrelated and of
     equal spread, and the layers behind learn faster from it. Each filter is there a second time
     with the opposite sign, since the ReLU that follows cuts one half off. From Page, "How to Train
@@ -166,7 +166,7 @@ def whitening_conv(images: Tensor, size: int = 2, floor: float = 1e-3) -> nn.Con
     GPU" (2024).
 
     Args:
-        images: Normalised training images of shape (count, channels, height, width), float; some
+        images: Normalized training images of shape (count, channels, height, width), float; some
             thousand are enough.
         size: The side of the patches in pixels.
         floor: Added to each variance, so that what hardly varies is not blown up to noise.
@@ -319,13 +319,13 @@ class ResNet(nn.Module):
         stem: str = "imagenet",
         width: int = 64,
     ) -> None:
-        """Build the network and initialise it as He et al. (2015) do.
+        """Build the network and initialize it as He et al. (2015) do.
 
         Args:
             block: `BasicBlock` or `Bottleneck`.
             layers: How many blocks each of the stages has.
             num_classes: The number of classes.
-            in_channels: 1 for grey images, 3 for colour.
+            in_channels: 1 for gray images, 3 for color.
             stem: "imagenet" or "small".
             width: Channels of the first stage; each further stage doubles them.
 
@@ -354,9 +354,9 @@ class ResNet(nn.Module):
         self.stages = [f"layer{number + 1}" for number in range(len(layers))]
         self.avgpool = nn.AdaptiveAvgPool2d(1)
         self.fc = nn.Linear(channels, num_classes)
-        self._initialise()
+        self._initialize()
 
-    def _initialise(self) -> None:
+    def _initialize(self) -> None:
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")

@@ -15,7 +15,7 @@ class OutputFolderError(OSError):
     """The folder for everything written cannot be used; the message says why."""
 
 
-def repository() -> Path | None:
+def repository_root() -> Path | None:
     """Find the checkout that this package is imported from.
 
     Returns:
@@ -42,7 +42,7 @@ def output_folder(*parts: str) -> Path:
         OutputFolderError: The folder cannot be made or written to.
     """
     chosen = os.environ.get("COURSE_OUTPUT")
-    root = Path(chosen).expanduser() if chosen else (repository() or Path.cwd()) / "build"
+    root = Path(chosen).expanduser() if chosen else (repository_root() or Path.cwd()) / "build"
     folder = root.absolute().joinpath(*parts)
     advice = "set COURSE_OUTPUT to a folder of your own that can be written to"
     try:
@@ -70,14 +70,14 @@ def spare_home() -> None:
         os.environ.setdefault(variable, folder)
 
 
-def show_path(path: str | Path) -> str:
+def display_path(path: str | Path) -> str:
     """Write a path for people: short, with no home folder in it, with forward slashes.
 
     Inside the checkout it is relative to its root, whatever the working directory is, so that the
     same notebook prints the same text everywhere.
     """
     path = Path(path).absolute()
-    for base, prefix in ((repository(), ""), (Path.cwd(), ""), (Path.home(), "~/")):
+    for base, prefix in ((repository_root(), ""), (Path.cwd(), ""), (Path.home(), "~/")):
         if base is not None and path.is_relative_to(base):
             return prefix + path.relative_to(base).as_posix()
     return path.as_posix()

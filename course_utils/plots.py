@@ -20,8 +20,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
-from course_utils.data import DataError
-from course_utils.data.datasets import load_image
+from course_utils.errors import DataError
+from course_utils.image_io import load_image
 
 PALETTE = "colorblind"
 PICTURE_DPI = 72  # figures full of pictures make notebooks large
@@ -93,7 +93,7 @@ def image_grid(
 
 
 def _draw(axis: plt.Axes, image: object) -> None:
-    """Draw a PIL image or a tensor; grey ones in grey, not in false colours."""
+    """Draw a PIL image or a tensor; gray ones in gray, not in false colors."""
     if isinstance(image, Tensor):
         image = image.detach().cpu().permute(1, 2, 0).numpy()
         image = image[:, :, 0] if image.shape[2] == 1 else image
@@ -102,7 +102,7 @@ def _draw(axis: plt.Axes, image: object) -> None:
     axis.imshow(pixels, cmap="gray", vmin=0, vmax=top, interpolation="nearest")
 
 
-def heat_maps(
+def attribution_maps(
     images: Tensor | Sequence,
     heats: Tensor,
     titles: Sequence[str] | None = None,
@@ -110,7 +110,7 @@ def heat_maps(
     columns: int = 6,
     top: float | None = None,
 ) -> Figure:
-    """Draw images in grey with a heat map over each, all on one scale.
+    """Draw images in gray with a heat map over each, all on one scale.
 
     Args:
         images: As `image_grid` takes them.
@@ -129,10 +129,10 @@ def heat_maps(
     figure = image_grid(images, titles, title, columns, size=1.5)
     for axis, heat in zip(figure.axes, heats, strict=False):
         picture = axis.images[0].get_array()
-        if picture.ndim == 3:  # colours of the picture would mix with those of the heat
-            grey = picture @ np.array([0.299, 0.587, 0.114])
+        if picture.ndim == 3:  # colors of the picture would mix with those of the heat
+            gray = picture @ np.array([0.299, 0.587, 0.114])
             axis.images[0].remove()
-            axis.imshow(grey, cmap="gray", vmin=0, vmax=255 if picture.dtype == np.uint8 else 1)
+            axis.imshow(gray, cmap="gray", vmin=0, vmax=255 if picture.dtype == np.uint8 else 1)
         share = (heat / top if top > 0 else heat).clamp(max=1).numpy()
         axis.imshow(share, cmap="inferno", vmin=0, vmax=1, alpha=0.15 + 0.6 * share)
     names = titles if titles is not None else [f"image {n + 1}" for n in range(len(heats))]
@@ -150,7 +150,7 @@ def _hottest_place(heat: Tensor) -> str:
         return "none"
     row, column = divmod(int(heat.argmax()), heat.shape[1])
     vertical = ("top", "middle", "bottom")[3 * row // heat.shape[0]]
-    horizontal = ("left", "centre", "right")[3 * column // heat.shape[1]]
+    horizontal = ("left", "center", "right")[3 * column // heat.shape[1]]
     return f"{vertical} {horizontal}"
 
 
@@ -241,13 +241,13 @@ def curve_gallery(
     figure, axes = plt.subplots(
         rows, columns, figsize=size, sharey=True, squeeze=False, layout="constrained"
     )
-    colours = sns.color_palette(PALETTE)
+    colors = sns.color_palette(PALETTE)
     for axis in axes.flat[len(histories) :]:
         axis.set_axis_off()
     for axis, (name, frame) in zip(axes.flat, histories.items(), strict=False):
-        axis.plot(frame["epoch"], frame["train_loss"], "o-", ms=3, color=colours[0], label="train")
+        axis.plot(frame["epoch"], frame["train_loss"], "o-", ms=3, color=colors[0], label="train")
         axis.plot(
-            frame["epoch"], frame["val_loss"], "s--", ms=3, color=colours[1], label="validation"
+            frame["epoch"], frame["val_loss"], "s--", ms=3, color=colors[1], label="validation"
         )
         axis.set_title(name, fontsize=9)
         axis.xaxis.set_major_locator(MaxNLocator(4, integer=True))
@@ -277,7 +277,7 @@ def _describe_losses(name: str, frame: pd.DataFrame) -> str:
     )
 
 
-def confusion_matrix(
+def confusion_heatmap(
     matrix: np.ndarray,
     classes: Sequence[str],
     title: str = "Confusion matrix",
@@ -293,7 +293,7 @@ def confusion_matrix(
             `sklearn.metrics.confusion_matrix` gives them.
         classes: The names in the order of the indices.
         title: Of the figure.
-        normalize: Write and colour per cent of each row instead of counts.
+        normalize: Write and color per cent of each row instead of counts.
 
     Returns:
         The figure.
@@ -353,10 +353,10 @@ def reliability_diagram(table: pd.DataFrame, title: str = "Reliability") -> Figu
     figure, axes = plt.subplots(
         2, 1, figsize=(4.2, 4.8), sharex=True, height_ratios=[3, 1], layout="constrained"
     )
-    colours = sns.color_palette(PALETTE)
+    colors = sns.color_palette(PALETTE)
     middle, width = (table["low"] + table["high"]) / 2, table["high"] - table["low"]
-    axes[0].bar(middle, table["accuracy"], width, color=colours[0], edgecolor="white")
-    axes[0].plot(table["confidence"], table["confidence"], "o--", color=colours[1], label="honest")
+    axes[0].bar(middle, table["accuracy"], width, color=colors[0], edgecolor="white")
+    axes[0].plot(table["confidence"], table["confidence"], "o--", color=colors[1], label="honest")
     axes[0].set(title=title, ylabel="share of right answers", xlim=(0, 1), ylim=(0, 1))
     axes[0].legend(loc="upper left")
     axes[1].bar(middle, table["count"], width, color="gray", edgecolor="white")
@@ -370,7 +370,7 @@ def reliability_diagram(table: pd.DataFrame, title: str = "Reliability") -> Figu
     return figure
 
 
-def save(figure: Figure, folder: str | Path, *parts: str | int) -> Path:
+def save_figure(figure: Figure, folder: str | Path, *parts: str | int) -> Path:
     """Save a figure as PNG, with a file name that is right on every system.
 
     Args:
@@ -383,7 +383,7 @@ def save(figure: Figure, folder: str | Path, *parts: str | int) -> Path:
         The path of the file; one of the same name is replaced.
 
     Example:
-        >>> save(figure, "build/05", "test", "epoch-08", "T-shirt/top").name
+        >>> save_figure(figure, "build/05", "test", "epoch-08", "T-shirt/top").name
         'test-epoch-08-T-shirt_top.png'
     """
     name = "-".join(str(part) for part in parts)
@@ -408,7 +408,7 @@ def health_grid(findings: pd.DataFrame, root: str | Path, most: int = 12) -> Fig
         most: How many pictures to draw at most.
 
     Returns:
-        The figure; files that cannot be drawn are shown as a grey cross.
+        The figure; files that cannot be drawn are shown as a gray cross.
     """
     files = [row for row in findings.itertuples() if (Path(root) / row.file).is_file()][:most]
     columns = min(6, max(1, len(files)))
@@ -436,7 +436,9 @@ def health_grid(findings: pd.DataFrame, root: str | Path, most: int = 12) -> Fig
     return figure
 
 
-def prediction(image: Tensor | object, top: pd.DataFrame, title: str = "Prediction") -> Figure:
+def prediction_chart(
+    image: Tensor | object, top: pd.DataFrame, title: str = "Prediction"
+) -> Figure:
     """Draw an image beside a bar chart of its most likely classes.
 
     Args:

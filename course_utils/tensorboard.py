@@ -35,9 +35,10 @@ from torch.utils.tensorboard import SummaryWriter
 from torchvision.utils import make_grid
 
 from course_utils import plots
-from course_utils.evaluation import confusion_matrix, predict
+from course_utils.checkpoints import get_random_state, set_random_state
+from course_utils.evaluation import confusion_matrix, predict_logits
 from course_utils.models import count_parameters
-from course_utils.training import Callback, Run, random_state, set_random_state
+from course_utils.training import Callback, TrainerState
 
 PARTS = (
     "scalars",
@@ -114,7 +115,7 @@ class TensorBoardLogger(Callback):
         self._writers: dict[str, SummaryWriter] = {}
         self._first_epoch = 1
 
-    def on_train_begin(self, run: Run) -> None:
+    def on_train_begin(self, run: TrainerState) -> None:
         """Write what does not change: the graph, some images, a description."""
         self._first_epoch = len(run.history) + 1
         self._rates = _learning_rates(run)
@@ -132,7 +133,7 @@ class TensorBoardLogger(Callback):
                 for name, loader in self.loaders.items():
                     self._add_images(name, "images", loader, epoch=0)
 
-    def on_batch_end(self, run: Run, loss: float) -> None:
+    def on_batch_end(self, run: TrainerState, loss: float) -> None:
         """Write loss and learning rate, if this is asked for."""
         self.batch += 1
         if self.every and self.batch % self.every == 0:
@@ -142,7 +143,7 @@ class TensorBoardLogger(Callback):
             writer.add_scalar("batch/learning_rate", _learning_rates(run)[0], self.batch)
             self.seconds += time.perf_counter() - start
 
-    def on_epoch_end(self, run: Run) -> None:
+    def on_epoch_end(self, run: TrainerState) -> None:
         """Write what changed in this epoch."""
         row = run.history.rows[-1]
         epoch = int(row["epoch"])
@@ -163,7 +164,7 @@ class TensorBoardLogger(Callback):
         self._seconds_shown = self.seconds
         self._rates = _learning_rates(run)
 
-    def on_train_end(self, run: Run) -> None:
+    def on_train_end(self, run: TrainerState) -> None:
         """Write what is known at the end, and close the files."""
         with self._unnoticed(run):
             if run.history:
@@ -185,11 +186,11 @@ class TensorBoardLogger(Callback):
         self._seconds_shown = self.seconds
 
     @contextmanager
-    def _unnoticed(self, run: Run) -> Iterator[None]:
+    def _unnoticed(self, run: TrainerState) -> Iterator[None]:
         """Leave no trace in the training run, except for the time it takes."""
         start = time.perf_counter()
         loaders = [run.train_loader, *self.loaders.values()]
-        states = [(loader, random_state(loader)) for loader in loaders]
+        states = [(loader, get_random_state(loader)) for loader in loaders]
         modes = [(module, module.training) for module in run.model.modules()]
         try:
             yield
@@ -235,12 +236,12 @@ class TensorBoardLogger(Callback):
         self._writer(name).add_image(tag, make_grid(images, pad_value=1), epoch)
 
     def _add_predictions(self, name: str, model: nn.Module, loader: DataLoader, epoch: int) -> None:
-        logits, targets = predict(model, loader)
+        logits, targets = predict_logits(model, loader)
         classes, scores = _class_names(loader), _probabilities(logits)
         if "confusion_matrix" in self.parts:
             matrix = confusion_matrix(targets, scores.argmax(dim=1), len(classes))
-            figure = plots.confusion_matrix(matrix, classes, f"{name}, epoch {epoch}")
-            # One scale for all epochs, or the colours could not be compared.
+            figure = plots.confusion_heatmap(matrix, classes, f"{name}, epoch {epoch}")
+            # One scale for all epochs, or the colors could not be compared.
             figure.axes[0].collections[0].set_clim(0, matrix.sum(axis=1).max())
             self._writer(name).add_figure("confusion_matrix", figure, epoch)
         if "pr_curves" in self.parts:
@@ -274,20 +275,20 @@ def _remove_logs(folder: Path, names: Sequence[str]) -> None:
     (folder / "projector_config.pbtxt").unlink(missing_ok=True)
 
 
-def _learning_rates(run: Run) -> list[float]:
+def _learning_rates(run: TrainerState) -> list[float]:
     return [group["lr"] for group in run.optimizer.param_groups]
 
 
 def _class_names(loader: DataLoader) -> list[str]:
-    """Give the class names of a loader's data set, which may be a part of another one."""
-    data_set = loader.dataset
-    while isinstance(data_set, Subset):
-        data_set = data_set.dataset
-    return list(data_set.classes)
+    """Give the class names of a loader's dataset, which may be a part of another one."""
+    dataset = loader.dataset
+    while isinstance(dataset, Subset):
+        dataset = dataset.dataset
+    return list(dataset.classes)
 
 
 def _some_images(loader: DataLoader, most: int) -> tuple[Tensor, Tensor]:
-    """Give a few images of all parts of a data set, as its loader would give them."""
+    """Give a few images of all parts of a dataset, as its loader would give them."""
     count = len(loader.dataset)
     indices = np.linspace(0, count - 1, min(most, count)).round().astype(int).tolist()
     some = Subset(loader.dataset, indices)
@@ -295,7 +296,7 @@ def _some_images(loader: DataLoader, most: int) -> tuple[Tensor, Tensor]:
 
 
 def _visible(images: Tensor) -> Tensor:
-    """Stretch each channel to 0..1: what normalised it is not known here."""
+    """Stretch each channel to 0..1: what normalized it is not known here."""
     low, high = images.amin(dim=(0, 2, 3), keepdim=True), images.amax(dim=(0, 2, 3), keepdim=True)
     return (images - low) / (high - low).clamp(min=1e-6)
 
@@ -308,7 +309,7 @@ def _probabilities(logits: Tensor) -> Tensor:
     return torch.cat([1 - yes, yes], dim=1)
 
 
-def _description(run: Run, loaders: Mapping[str, DataLoader]) -> str:
+def _description(run: TrainerState, loaders: Mapping[str, DataLoader]) -> str:
     """Describe a run in Markdown, as TensorBoard shows text."""
     rows = {
         "network": f"{type(run.model).__name__}, {count_parameters(run.model):,} parameters",

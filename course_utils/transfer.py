@@ -1,7 +1,7 @@
 """Start from networks that were trained on ImageNet instead of from random numbers.
 
 >>> backbone = build_backbone("efficientnet_lite0")
->>> model = Classifier(backbone, num_classes=6)
+>>> model = TransferModel(backbone, num_classes=6)
 """
 
 import copy
@@ -19,8 +19,10 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torch.utils.data import DataLoader, TensorDataset
 from torchvision.models import get_model, get_model_weights
 
-from course_utils.evaluation import predict
-from course_utils.training import Callback, Run, TrainingError, read_weights
+from course_utils.checkpoints import read_weights
+from course_utils.errors import TrainingError, WeightsError
+from course_utils.evaluation import predict_logits
+from course_utils.training import Callback, TrainerState
 
 with warnings.catch_warnings():
     # In a notebook, a part of timm complains of widgets that it would use for downloads.
@@ -35,12 +37,8 @@ ALTERNATIVES = (
 BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 
 
-class TransferError(RuntimeError):
-    """Weights cannot be had or do not fit; the message says what to do instead."""
-
-
 @dataclass(frozen=True)
-class Recipe:
+class BackboneConfig:
     """How to build a backbone.
 
     Attributes:
@@ -73,19 +71,19 @@ def _torchvision(name: str) -> Callable[[], nn.Module]:
 
 BACKBONES = {
     # Its training used (x - 127) / 128 on pixels from 0 to 255, unlike the others'.
-    "efficientnet_lite0": Recipe(
+    "efficientnet_lite0": BackboneConfig(
         lambda: timm.create_model("tf_efficientnet_lite0", pretrained=False),
         "classifier",
         _stages_of_timm,
         (127 / 255,) * 3,
         (128 / 255,) * 3,
     ),
-    "resnet18": Recipe(_torchvision("resnet18"), "fc", _stages_of_resnet),
-    "resnet34": Recipe(_torchvision("resnet34"), "fc", _stages_of_resnet),
-    "efficientnet_b0": Recipe(
+    "resnet18": BackboneConfig(_torchvision("resnet18"), "fc", _stages_of_resnet),
+    "resnet34": BackboneConfig(_torchvision("resnet34"), "fc", _stages_of_resnet),
+    "efficientnet_b0": BackboneConfig(
         _torchvision("efficientnet_b0"), "classifier", lambda net: list(net.features)
     ),
-    "mobilenet_v3_small": Recipe(
+    "mobilenet_v3_small": BackboneConfig(
         _torchvision("mobilenet_v3_small"), "classifier", lambda net: list(net.features)
     ),
 }
@@ -98,7 +96,7 @@ class Backbone(nn.Module):
         name: A key of `BACKBONES`.
         net: The network.
         num_features: How many features an image has.
-        mean: How images must be normalised: float32 of shape (3,), for images from 0 to 1.
+        mean: How images must be normalized: float32 of shape (3,), for images from 0 to 1.
         std: See `mean`.
     """
 
@@ -130,7 +128,7 @@ class Backbone(nn.Module):
         """Compute features.
 
         Args:
-            images: Normalised with `mean` and `std`; shape (batch, 3, height, width).
+            images: Normalized with `mean` and `std`; shape (batch, 3, height, width).
 
         Returns:
             Shape (batch, num_features).
@@ -159,7 +157,7 @@ def build_backbone(
         1280
     """
     if name not in BACKBONES:
-        raise TransferError(f"There is no backbone {name!r}; there are {', '.join(BACKBONES)}.")
+        raise WeightsError(f"There is no backbone {name!r}; there are {', '.join(BACKBONES)}.")
     net = BACKBONES[name].build()
     if weights == "imagenet":
         state = _imagenet_weights(name)
@@ -167,14 +165,14 @@ def build_backbone(
         try:
             state = read_weights(weights)
         except TrainingError as error:
-            raise TransferError(f"{error} {ALTERNATIVES}") from error
+            raise WeightsError(f"{error} {ALTERNATIVES}") from error
     if weights is not None:
         by = "order" if state.keys() != net.state_dict().keys() else "name"
         report = load_matching(net, state, by)
         if (report["result"] != "loaded").any():
             odd = report[report["result"] != "loaded"].iloc[0]
             tensor = odd["in the network"] or odd["in the file"]
-            raise TransferError(f"The weights do not fit {name}: {tensor} is {odd['result']}.")
+            raise WeightsError(f"The weights do not fit {name}: {tensor} is {odd['result']}.")
     return Backbone(name, net)
 
 
@@ -186,7 +184,7 @@ def _imagenet_weights(name: str) -> dict[str, Tensor]:
         return get_model_weights(name).DEFAULT.get_state_dict(progress=True, check_hash=True)
     except (urllib.error.URLError, OSError, RuntimeError) as error:
         reason = getattr(error, "reason", None) or error
-        raise TransferError(
+        raise WeightsError(
             f"The weights of {name} are not on this computer and could not be downloaded "
             f"({reason}). {ALTERNATIVES}"
         ) from error
@@ -235,12 +233,12 @@ def load_matching(
     unused = [name for name in state if name not in partner.values()]
     rows += [("", name, "not in the network") for name in unused]
     if not chosen:
-        raise TransferError("Not one tensor of the file fits the network.")
+        raise WeightsError("Not one tensor of the file fits the network.")
     model.load_state_dict(own | chosen)
     return pd.DataFrame(rows, columns=["in the network", "in the file", "result"])
 
 
-class Classifier(nn.Module):
+class TransferModel(nn.Module):
     """A backbone with a new head: dropout and one linear layer.
 
     Batch norm layers whose parameters are frozen stay in eval mode, also in training: otherwise
@@ -266,10 +264,10 @@ class Classifier(nn.Module):
         )
 
     def forward(self, images: Tensor) -> Tensor:
-        """Compute logits of shape (batch, num_classes) from normalised images."""
+        """Compute logits of shape (batch, num_classes) from normalized images."""
         return self.head(self.backbone(images))
 
-    def train(self, mode: bool = True) -> "Classifier":
+    def train(self, mode: bool = True) -> "TransferModel":
         """Switch to training, but for frozen batch norm layers."""
         super().train(mode)
         for module in self.modules():
@@ -303,27 +301,27 @@ def is_frozen(module: nn.Module) -> bool:
     return bool(parameters) and not any(parameter.requires_grad for parameter in parameters)
 
 
-def parameter_groups(model: Classifier, head_lr: float, body_lr: float) -> list[dict]:
+def parameter_groups(model: TransferModel, head_lr: float, backbone_lr: float) -> list[dict]:
     """Give the head and the body learning rates of their own.
 
     Args:
         model: A backbone with a head.
         head_lr: The learning rate of the head, which starts at random.
-        body_lr: That of the backbone, which is good already: a tenth or less of `head_lr`.
+        backbone_lr: That of the backbone, which is good already: a tenth or less of `head_lr`.
 
     Returns:
         Parameter groups for any optimizer of torch; schedulers scale both alike.
     """
     return [
         {"params": list(model.head.parameters()), "lr": head_lr},
-        {"params": list(model.backbone.parameters()), "lr": body_lr},
+        {"params": list(model.backbone.parameters()), "lr": backbone_lr},
     ]
 
 
 class GradualUnfreezing(Callback):
     """Let the backbone learn stage by stage, from the last to the first.
 
-    The early stages see edges and colours, which serve every task; the late ones are the most
+    The early stages see edges and colors, which serve every task; the late ones are the most
     special (Howard and Ruder 2018). Batch norm stays frozen.
     """
 
@@ -337,11 +335,11 @@ class GradualUnfreezing(Callback):
         self.stages = backbone.stages
         self.every = every
 
-    def on_train_begin(self, run: Run) -> None:
+    def on_train_begin(self, run: TrainerState) -> None:
         """Freeze what is not to learn yet."""
         self._set(len(run.history))
 
-    def on_epoch_end(self, run: Run) -> None:
+    def on_epoch_end(self, run: TrainerState) -> None:
         """Let the next stage join in."""
         self._set(len(run.history))
 
@@ -388,7 +386,7 @@ def extract_features(backbone: Backbone, loader: DataLoader, fast: bool = False)
 
     Args:
         backbone: See `build_backbone`.
-        loader: Batches of normalised images and targets, without shuffling.
+        loader: Batches of normalized images and targets, without shuffling.
         fast: Fold batch norm into the convolutions, and compute with short numbers where the
             device is faster with them (`training.amp_dtype`). The features then differ a little.
 
@@ -396,6 +394,6 @@ def extract_features(backbone: Backbone, loader: DataLoader, fast: bool = False)
         Features, float32 of shape (count, num_features), and targets, in the order of the loader.
     """
     if not fast:
-        return TensorDataset(*predict(backbone, loader))
-    features, targets = predict(fold_batch_norm(backbone), loader, amp=True)
+        return TensorDataset(*predict_logits(backbone, loader))
+    features, targets = predict_logits(fold_batch_norm(backbone), loader, amp=True)
     return TensorDataset(features, targets)

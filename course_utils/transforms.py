@@ -1,4 +1,4 @@
-"""What happens to an image before the model sees it, and how to undo it for display."""
+"""What happens to an image before the model sees it, and mode to undo it for display."""
 
 import torch
 from torch import Tensor, nn
@@ -10,11 +10,11 @@ class PadToSquare(nn.Module):
     """Pad the shorter side of an image, so that resizing keeps its proportions.
 
     Args:
-        fill: The colour of the padding, 0 (black) to 255 (white).
+        fill: The color of the padding, 0 (black) to 255 (white).
     """
 
     def __init__(self, fill: int = 255) -> None:
-        """Remember the colour."""
+        """Remember the color."""
         super().__init__()
         self.fill = fill
 
@@ -26,31 +26,31 @@ class PadToSquare(nn.Module):
         return F.pad(image, [left, top, side - width - left, side - height - top], fill=self.fill)
 
 
-def resize(size: int, how: str = "pad") -> v2.Transform:
+def resize_to_square(size: int, mode: str = "pad") -> v2.Transform:
     """Bring images of any shape to size x size pixels.
 
     Args:
         size: The side of the result in pixels.
-        how: "pad" keeps everything and its proportions, "crop" keeps proportions and cuts off what
+        mode: "pad" keeps everything and its proportions, "crop" keeps proportions and cuts off what
             is outside of the central square, "squash" keeps everything and distorts.
 
     Returns:
         A transform of PIL images or tensors.
 
     Raises:
-        ValueError: `how` is none of the three.
+        ValueError: `mode` is none of the three.
     """
-    if how == "pad":
+    if mode == "pad":
         return v2.Compose([PadToSquare(), v2.Resize((size, size), antialias=True)])
-    if how == "crop":
+    if mode == "crop":
         return v2.Compose([v2.Resize(size, antialias=True), v2.CenterCrop(size)])
-    if how == "squash":
+    if mode == "squash":
         return v2.Compose([v2.Resize((size, size), antialias=True)])
-    raise ValueError(f"how must be 'pad', 'crop' or 'squash', not {how!r}.")
+    raise ValueError(f"mode must be 'pad', 'crop' or 'squash', not {mode!r}.")
 
 
-def to_float(mean: Tensor, std: Tensor) -> v2.Transform:
-    """Scale uint8 images to 0..1 in float32, then normalise them.
+def scale_and_normalize(mean: Tensor, std: Tensor) -> v2.Transform:
+    """Scale uint8 images to 0..1 in float32, then normalize them.
 
     Args:
         mean: Of each channel, on the scale 0..1.
@@ -128,7 +128,7 @@ def denormalize(images: Tensor, mean: Tensor, std: Tensor) -> Tensor:
     """Undo `v2.Normalize` for display.
 
     Args:
-        images: Normalised images, shape (…, channels, height, width).
+        images: Normalized images, shape (…, channels, height, width).
         mean: The mean that was subtracted, shape (channels,).
         std: The standard deviation that was divided by, shape (channels,).
 

@@ -9,7 +9,7 @@ guess_reading = ("small", "few")
 # %% 04.1
 # The loss during epoch e belongs to e - 1/2, that of the next one to e + 1/2. The end of epoch e is
 # in the middle of the two, so a straight line passes the mean of both. The slices without the last
-# and without the first value put each epoch beside its neighbour.
+# and without the first value put each epoch beside its neighbor.
 def gaps_at_epoch_end(train_losses, val_losses):
     during, val = np.array(train_losses), np.array(val_losses)
     at_the_end = (during[:-1] + during[1:]) / 2

@@ -28,7 +28,7 @@ def course(tmp_path, monkeypatch):
     """An empty course in a folder of its own; gives a function that adds a notebook to it."""
     folder = tmp_path / "course" / "notebooks"
     folder.mkdir(parents=True)
-    monkeypatch.setattr("course_utils.run.repository", lambda: folder.parent)
+    monkeypatch.setattr("tools.notebooks.repository", lambda: folder.parent)
     monkeypatch.setenv("COURSE_OUTPUT", str(tmp_path / "output"))
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     monkeypatch.chdir(tmp_path)

@@ -16,7 +16,7 @@ import numpy as np
 from archive import ARCHIVES, write_archive
 from PIL import Image
 
-from course_utils.data.catalog import FASHION_CLASSES, SHEET_COLUMNS, read_idx
+from course_utils.catalog import FASHION_CLASSES, SHEET_COLUMNS, read_idx
 
 # Images of each class, taken from the front of the file: Fashion-MNIST is already shuffled.
 TRAIN, VAL, TEST = 500, 100, 100

@@ -10,8 +10,8 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from course_utils.data.catalog import prepare
-from course_utils.data.datasets import image_files, load_image
+from course_utils.catalog import prepare_dataset
+from course_utils.image_io import image_files, load_image
 
 FOLDER = Path(__file__).resolve().parents[1] / "tests" / "fixtures" / "photos"
 CLASSES = ("birds", "fruit", "vehicles")
@@ -22,7 +22,7 @@ def main() -> None:
     """Write the folder anew."""
     shutil.rmtree(FOLDER, ignore_errors=True)
     with tempfile.TemporaryDirectory() as scratch:
-        source = prepare("cutouts", Path(scratch))
+        source = prepare_dataset("cutouts", Path(scratch))
         for name in CLASSES:
             (FOLDER / name).mkdir(parents=True)
             for path in image_files(source / "train" / name)[:IMAGES_OF_EACH_CLASS]:

@@ -14,11 +14,11 @@ import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
 
-from course_utils import app, workflow
-from course_utils.classifier import ImageClassifier
-from course_utils.data.datasets import load_splits
+from course_utils.datasets import load_splits
 from course_utils.evaluation import confusion_matrix
-from course_utils.model_report import Judged
+from image_classifier import app, workflow
+from image_classifier.model import ImageClassifier
+from image_classifier.report import Judged
 
 TARGET = Path(__file__).resolve().parents[1] / "docs" / "course.png"
 INCHES = (10.5, 3.3)
@@ -76,7 +76,7 @@ def draw_counts(axis: plt.Axes, classes: list[str], judged: Judged) -> None:
 def main() -> None:
     """Train, draw, and write the file."""
     with tempfile.TemporaryDirectory() as folder:
-        classifier, metrics = workflow.train("cutouts", folder)
+        classifier, metrics = workflow.train_classifier("cutouts", folder)
     judged = workflow.judge(classifier, load_splits("cutouts", mode="RGB")["test"])
     figure = draw(classifier, judged)
     figure.savefig(TARGET, dpi=DOTS)

@@ -21,7 +21,7 @@ from nbformat import NotebookNode
 from sphinx.cmd.build import build_main
 
 import course_utils
-from course_utils.paths import output_folder, show_path
+from course_utils.paths import display_path, output_folder
 
 ROOT = Path(__file__).resolve().parents[1]
 INTERNAL = {"__main__", "grade_worker"}
@@ -125,7 +125,7 @@ def main() -> int:
     status = build_main([*options, str(source), str(site)])
     if status == 0:
         mend(site)
-        print(f"To read: {show_path(site / 'index.html')}")
+        print(f"To read: {display_path(site / 'index.html')}")
     return status
 
 

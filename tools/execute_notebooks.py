@@ -17,7 +17,7 @@ from nbclient.exceptions import CellControlSignal
 from nbformat import NotebookNode
 
 from course_utils.progress import format_seconds
-from course_utils.run import CELL_TIMEOUT, RunError, execute, find_notebooks
+from tools.notebooks import CELL_TIMEOUT, RunError, execute, find_notebooks
 
 LANGUAGE = {
     "name": "python",

@@ -10,7 +10,7 @@ from urllib.parse import quote
 import nbformat
 from nbformat import NotebookNode
 
-from course_utils.run import sections, title
+from tools.notebooks import sections, title
 
 NOTEBOOKS = Path(__file__).resolve().parents[1] / "notebooks"
 INTRODUCTION = """# Pitfalls

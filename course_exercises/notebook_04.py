@@ -1,0 +1,338 @@
+"""The checks of notebook 04: gaps, a loop with a bug, early stopping, a diagnosis, a study."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from scipy import stats
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from course_exercises import Hint, NotTried, call, close, exercise, same
+
+# 04.1: half an epoch later
+
+LOSSES = [
+    ([2.0, 1.0, 0.6], [1.6, 0.9, 0.7]),
+    ([2.1, 1.3, 0.9, 0.7, 0.6, 0.55], [1.6, 1.1, 0.9, 0.85, 0.8, 0.9]),
+    ([3, 1], [2, 4]),
+    ([1.5], [1.2]),
+]
+
+
+@exercise("04.1")
+def check_gaps_at_epoch_end(answer: Any) -> None:
+    """Curves of several lengths, the shortest of a single epoch."""
+    answers = [call(answer, list(train), list(val)) for train, val in LOSSES]
+    mistakes = {
+        "The training loss of the next epoch is half an epoch too late, as that of the epoch "
+        "itself is half an epoch too early.": lambda a, b: b,
+        "The sum of two losses is twice as high as what lies between them.": lambda a, b: a + b,
+        "Half an epoch later is a place on the axis, between two losses; it is not half of the "
+        "loss.": lambda a, b: a / 2,
+    }
+    if _is_for_all(answers, lambda a, b: a):
+        raise NotTried("the training loss is still the one from the middle of the epoch")
+    for (train, val), gaps in zip(LOSSES, answers, strict=True):
+        wanted = _gaps(train, val, lambda a, b: (a + b) / 2)
+        if close(gaps, wanted):
+            continue
+        for hint, at_the_end in mistakes.items():
+            if close(gaps, _gaps(train, val, at_the_end)):
+                raise Hint(hint)
+        if close(gaps, -wanted):
+            raise Hint("The sign is turned around: a gap is the validation loss minus the other.")
+        shape, n = np.shape(gaps) if isinstance(gaps, np.ndarray | list) else (), len(train)
+        if shape != (n - 1,):
+            raise Hint(f"{n} epochs have {n - 1} ends with a neighbor; your shape is {shape}.")
+        raise Hint(f"For {train} and {val} the gaps are {_row(wanted)}, yours {_row(gaps)}.")
+
+
+def _gaps(train: list, val: list, at_the_end: Callable) -> np.ndarray:
+    during = np.array(train, dtype=float)
+    return np.array(val, dtype=float)[:-1] - at_the_end(during[:-1], during[1:])
+
+
+def _is_for_all(answers: list, at_the_end: Callable) -> bool:
+    pairs = zip(LOSSES, answers, strict=True)
+    return all(close(gaps, _gaps(*losses, at_the_end)) for losses, gaps in pairs)
+
+
+def _row(numbers: Any) -> str:
+    return ", ".join(f"{number:.3g}" for number in np.asarray(numbers, dtype=float)) or "none"
+
+
+# 04.2: train() before every epoch
+
+ROUNDS = 3
+
+
+class Watched(nn.Module):
+    """A network with batch norm that writes down its mode whenever it is used."""
+
+    def __init__(self) -> None:
+        """Make the layers and an empty list of modes."""
+        super().__init__()
+        self.norm, self.head = nn.BatchNorm1d(3), nn.Linear(3, 2)
+        self.modes: list[bool] = []
+
+    def forward(self, points: Tensor) -> Tensor:
+        """Give logits."""
+        self.modes.append(self.norm.training)
+        return self.head(self.norm(points))
+
+
+@exercise("04.2")
+def check_train_and_measure(answer: Any) -> None:
+    """The mode of every batch, from a network given in either mode, and the losses."""
+    modes, losses = _watch(answer, starts_in_training=True)
+    as_it_was_modes, as_it_was_losses = _watch(_unsolved, starts_in_training=True)
+    unsolved = modes == as_it_was_modes
+    if unsolved and close(losses, as_it_was_losses, 1e-4):
+        raise NotTried("in 3 epochs of 4 batches, batch norm counted 4 batches, not 12")
+    if len(modes) != ROUNDS * 6:
+        raise Hint(
+            f"{ROUNDS} epochs of 4 batches for training and 2 for validation use the network "
+            f"{ROUNDS * 6} times; yours used it {len(modes)} times."
+        )
+    _require_modes(modes, unsolved)
+    modes, _ = _watch(answer, starts_in_training=False)
+    if not all(modes[:4]):
+        raise Hint(
+            "The network may be given in eval mode, and then it is trained like that in epoch 1: "
+            "the loop must not rely on the mode that somebody left behind."
+        )
+    wanted = _watch(_loop, starts_in_training=True)[1]
+    if not isinstance(losses, list) or len(losses) != ROUNDS:
+        raise Hint(f"The modes are right now. Give a list of {ROUNDS} losses for {ROUNDS} epochs.")
+    if not close(losses, wanted, 1e-4):
+        raise Hint(
+            f"The modes are right, but the validation losses should be {_row(wanted)}, not "
+            f"{_row(losses)}. Apart from the mode, the loop must do what it did."
+        )
+
+
+def _require_modes(modes: list[bool], unsolved: bool) -> None:
+    in_training, in_validation = np.split(np.array(modes).reshape(ROUNDS, 6), [4], axis=1)
+    if unsolved:
+        raise Hint(
+            "Something has changed, but not the bug: from epoch 2 on the network is still in "
+            "eval mode while it is trained. Follow one word through two rounds of the loop."
+        )
+    if not in_training.any() and in_validation.all():
+        raise Hint("The two modes are swapped: training happens in eval mode, and vice versa.")
+    if in_validation.any():
+        raise Hint(
+            "Training is in training mode now, but validation is, too. There batch norm would "
+            "learn from the validation images, and dropout would be on."
+        )
+    if not in_training.all():
+        late = int(np.argmin(in_training.all(axis=1))) + 1
+        raise Hint(f"In epoch {late} some batches are trained in eval mode. Which line sets it?")
+
+
+def _watch(function: Any, starts_in_training: bool) -> tuple[list[bool], Any]:
+    generator = torch.Generator().manual_seed(4)
+    points = torch.randn(30, 3, generator=generator)
+    targets = (points[:, 0] > 0).long()
+    train = [(points[i : i + 6], targets[i : i + 6]) for i in range(0, 24, 6)]
+    val = [(points[24:28], targets[24:28]), (points[28:], targets[28:])]
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(4)
+        net = Watched().train(starts_in_training)
+        optimizer = torch.optim.SGD(net.parameters(), lr=0.1, momentum=0.9)
+        show = "a small network, 4 batches, 2 batches, its optimizer, 3 epochs"
+        losses = call(function, net, train, val, optimizer, ROUNDS, show=show)
+    return net.modes, losses
+
+
+def _loop(
+    net: nn.Module, train: list, val: list, optimizer: torch.optim.Optimizer, rounds: int
+) -> list[float]:
+    return [_epoch(net.train(), train, val, optimizer) for _ in range(rounds)]
+
+
+def _unsolved(
+    net: nn.Module, train: list, val: list, optimizer: torch.optim.Optimizer, rounds: int
+) -> list[float]:
+    net.train()
+    return [_epoch(net, train, val, optimizer) for _ in range(rounds)]
+
+
+def _epoch(net: nn.Module, train: list, val: list, optimizer: torch.optim.Optimizer) -> float:
+    for points, targets in train:
+        optimizer.zero_grad()
+        F.cross_entropy(net(points), targets).backward()
+        optimizer.step()
+    net.eval()
+    with torch.no_grad():
+        total = sum(F.cross_entropy(net(x), y).item() * len(y) for x, y in val)
+    return total / sum(len(y) for _, y in val)
+
+
+# 04.3: early stopping
+
+EQUAL = "Equal is not lower: a loss that only equals the lowest one is no progress."
+IN_A_ROW = "A new lowest loss starts the counting anew: the epochs must be in a row."
+PREVIOUS = "A loss below the one before is not enough: it must be below the lowest so far."
+AFTER = "Nothing after the stop may be looked at: those epochs never happened."
+PATIENCE = [  # losses, patience, result, and what typical mistakes give
+    ([3.0, 2.0, 2.5, 2.6, 2.7, 2.8, 1.0], 3, (2, 5), {(7, 5): AFTER, (7, 7): AFTER}),
+    ([3.0, 2.0, 2.5, 2.4, 2.3, 1.0], 3, (2, 5), {(6, 6): PREVIOUS}),
+    ([3.0, 2.0, 1.0], 2, (3, 3), {(3, 5): "There are only 3 epochs; it cannot stop after more."}),
+    ([1.0, 1.0, 1.0, 1.0], 2, (1, 3), {(4, 4): EQUAL, (1, 4): EQUAL}),
+    ([3.0, 2.0, 2.5, 1.0, 1.5, 1.6, 0.5], 2, (4, 6), {(4, 5): IN_A_ROW, (7, 6): AFTER}),
+    ([2.0, 1.0, 1.0, 1.5, 0.5], 2, (2, 4), {(3, 5): EQUAL, (5, 5): EQUAL}),
+    ([2.0, 2.5, 1.0, 1.1, 0.9, 3.0], 1, (1, 2), {(3, 2): AFTER, (5, 2): AFTER}),
+    ([0.7], 4, (1, 1), {}),
+]
+
+
+@exercise("04.3")
+def check_stop_early(answer: Any) -> None:
+    """Runs that stop and runs that do not, equal losses, and the shortest ones."""
+    for losses, patience, wanted, mistakes in PATIENCE:
+        given = list(losses)
+        result = call(answer, given, patience)
+        if given != losses:
+            raise Hint("The list that was given is changed afterwards. Leave it as it is.")
+        if same(result, wanted):
+            continue
+        found = f"For {losses} and a patience of {patience} it is {wanted}, not {result!r:.60}."
+        if not isinstance(result, tuple | list) or len(result) != 2:
+            raise Hint(f"{found} Give two numbers: the epoch kept, and the last one trained.")
+        kept, last = wanted
+        known = mistakes | {
+            (last, kept): "The two are swapped: first comes the epoch that is kept.",
+            (kept - 1, last - 1): "Python counts from 0, the epochs count from 1.",
+            (kept - 1, last): "Python counts from 0, the epochs count from 1: the first, too.",
+            (kept, last + 1): "It stops one epoch too late: count those without progress.",
+        }
+        reasons = [hint for mistake, hint in known.items() if same(result, mistake)]
+        raise Hint(" ".join([found, *reasons[:1]]))
+
+
+# 04.4: a diagnosis
+
+WORDS = ("overfitting", "underfitting", "too slow", "healthy")
+NUDGES = {
+    "overfitting": "Its validation loss has a lowest point: where is it, and how far up is the "
+    "end?",
+    "underfitting": "How high is the end, measured by what knowing nothing costs? And do the last "
+    "epochs still bring anything?",
+    "too slow": "It is high, like underfitting, but the last epochs still bring something.",
+    "healthy": "Its end is low, compared with knowing nothing, and validation does not rise.",
+}
+
+
+@exercise("04.4")
+def check_diagnose(answer: Any) -> None:
+    """Curves of the four kinds for three numbers of classes, then the same with noise."""
+    for noise in (0.0, 0.01):
+        for classes in (10, 2, 100):
+            for kind, (train, val) in _curves(classes, noise).items():
+                show = f"a curve that shows {kind!r}, with {classes} classes"
+                word = call(answer, train, val, classes, show=show)
+                if not any(same(word, known) for known in WORDS):
+                    raise Hint(f"{word!r:.40} is not one of the words {', '.join(WORDS)}.")
+                if word != kind:
+                    raise Hint(_nudge(kind, word, classes, noise))
+
+
+def _nudge(kind: str, word: str, classes: int, noise: float) -> str:
+    found = f"A curve that shows {kind!r}, with {classes} classes, was called {word!r}."
+    if noise:
+        return (
+            f"{found} Without noise you name all of them. With noise the last loss is hardly ever "
+            "the lowest, and one epoch more or less tells little: compare means of several "
+            "epochs, and allow for a margin."
+        )
+    if classes != 10:
+        return (
+            f"{found} With 10 classes you name all of them. Knowing nothing costs "
+            f"{np.log(classes):.2f} here, so no fixed loss is low or high for all tasks."
+        )
+    return f"{found} {NUDGES[kind]}"
+
+
+def _curves(classes: int, noise: float) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Losses in parts of what knowing nothing costs; the noise is its standard deviation."""
+    rng = np.random.default_rng(classes)
+    curves = {}
+    for kind, epochs in zip(WORDS, (40, 20, 20, 24), strict=True):
+        epoch = np.arange(1, epochs + 1)
+        fast = 0.85 * np.exp(-epoch / 3)
+        train, val = {
+            "overfitting": (0.01 + fast, 0.3 + fast + 0.01 * np.maximum(epoch - 8, 0)),
+            "underfitting": (0.7 + 0.3 * fast, 0.72 + 0.3 * fast),
+            "too slow": (1.0 - 0.014 * epoch, 1.005 - 0.014 * epoch),
+            "healthy": (0.14 + fast, 0.24 + fast),
+        }[kind]
+        noisy = (part + rng.normal(0, noise, epochs) for part in (train, val))
+        curves[kind] = tuple(np.log(classes) * np.maximum(part, 0.002) for part in noisy)
+    return curves
+
+
+# 04.5: a study of one's own
+
+VERDICTS = ("better", "worse", "not decided")
+
+
+@exercise("04.5")
+def check_my_study(answer: Any) -> None:
+    """The form, plausible accuracies, and a verdict that follows from the interval."""
+    keys = ("change", "baseline", "changed", "verdict")
+    if not isinstance(answer, dict):
+        raise Hint(f"This is a {type(answer).__name__}; write a dictionary as in the text.")
+    if missing := [key for key in keys if key not in answer]:
+        raise Hint(f"The dictionary has no {' and no '.join(map(repr, missing))}.")
+    change, verdict = answer["change"], answer["verdict"]
+    if not isinstance(change, str) or len(change.strip()) < 5:
+        raise Hint("Say in a few words what you changed, under 'change'.")
+    baseline, changed = (_accuracies(key, answer[key]) for key in ("baseline", "changed"))
+    if sorted(baseline) == sorted(changed):
+        raise Hint("Both lists hold the same values: did the change reach the training at all?")
+    if not any(same(verdict, known) for known in VERDICTS):
+        raise Hint(
+            f"The verdict is {verdict!r:.40}; it should be one of {', '.join(VERDICTS)}. What the "
+            "runs cannot tell apart is not proved to be equal."
+        )
+    _require_verdict(verdict, baseline, changed)
+
+
+def _accuracies(key: str, values: Any) -> list[float]:
+    if not isinstance(values, list | tuple) or not all(
+        isinstance(value, int | float | np.floating) and not isinstance(value, bool)
+        for value in values
+    ):
+        raise Hint(f"Under {key!r} there should be a list of numbers, one accuracy a seed.")
+    if len(values) < 5:
+        raise Hint(
+            f"Under {key!r} the number of seeds is {len(values)}; it should be five at least."
+        )
+    if not all(0 <= value <= 1 for value in values):
+        raise Hint(f"Accuracies are shares between 0 and 1; look at {key!r}. Are they in percent?")
+    if len(set(values)) == 1:
+        raise Hint(
+            f"All values under {key!r} are equal. Runs with different seeds hardly ever are: did "
+            "every run get a seed of its own?"
+        )
+    return [float(value) for value in values]
+
+
+def _require_verdict(verdict: str, baseline: list[float], changed: list[float]) -> None:
+    interval = stats.ttest_ind(changed, baseline, equal_var=False).confidence_interval(0.95)
+    low, high = float(interval.low), float(interval.high)
+    right = "better" if low > 0 else "worse" if high < 0 else "not decided"
+    if verdict == right:
+        return
+    found = f"The difference, changed minus baseline, lies between {low:+.4f} and {high:+.4f}."
+    if right == "not decided":
+        raise Hint(
+            f"{found} Zero lies between them, so the means may differ as they do by luck alone. "
+            f"Is {verdict!r} what the numbers say, or what you hoped for?"
+        )
+    if verdict == "not decided":
+        raise Hint(f"{found} Zero is not in this interval, so the runs do decide something.")
+    raise Hint(f"{found} Look at the sign: the verdict is about the change, not the baseline.")

@@ -1,0 +1,23 @@
+"""The errors whose messages are meant for users: one sentence that says what is wrong and what to do."""
+
+
+class CourseError(Exception):
+    """Something a user can fix; the message says what is wrong and what to do."""
+
+
+class DataError(CourseError, ValueError):
+    """Images or folders that cannot be used."""
+
+
+class WeightsError(CourseError):
+    """Pretrained weights or a checkpoint that cannot be found, read, or loaded."""
+
+
+class TrainingError(CourseError):
+    """Training cannot continue.
+
+    Attributes:
+        history: The complete epochs, where `fit` raised the error.
+    """
+
+    history = None

@@ -1,0 +1,154 @@
+"""Every check lets the solution pass, knows the unsolved cell, and teaches from wrong answers."""
+
+import re
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from course_exercises import NOT_TRIED, PASSED, WRONG, check, checks_of, compare, examine
+from course_exercises.cells import definitions, read_answers, tagged_cells
+from tools.lint_notebooks import NOTEBOOKS
+
+ROOT = Path(__file__).resolve().parents[2]
+WRONG_ANSWERS = Path(__file__).parent / "wrong_answers"
+COURSE = {
+    path.stem: nbformat.read(path, as_version=4) for path in sorted(NOTEBOOKS.glob("*.ipynb"))
+}
+EXERCISES = [(stem, name) for stem, nb in COURSE.items() for name in tagged_cells(nb, "exercise")]
+
+
+def wrong_answers():
+    """(notebook, exercise, what the hint must say, code), from files of cells `# %% 02.3: hint`."""
+    for path in sorted(WRONG_ANSWERS.glob("*.py")):
+        for title, code in read_answers(path).items():
+            name, _, wanted = title.partition(": ")
+            yield pytest.param(path.stem, name, wanted, code, id=f"{name}-{wanted}")
+
+
+def judge(stem, name, code):
+    """Run the code of an exercise cell as the notebook would, and let its check cell speak."""
+    nb = COURSE[stem]
+    space = {}
+    exec(definitions(cell.source for cell in nb.cells if cell.cell_type == "code"), space)
+    exec(code, space)
+    [answer] = re.findall(rf'^check\("{name}", (\w+)\)$', tagged_cells(nb, "check")[name].source)
+    return examine(name, space[answer])
+
+
+@pytest.mark.parametrize(("stem", "name"), EXERCISES, ids=[name for _, name in EXERCISES])
+def test_the_solution_passes(stem, name):
+    verdict = judge(stem, name, read_answers(ROOT / "solutions" / f"{stem}.py")[name])
+    assert verdict.state == PASSED, verdict
+
+
+@pytest.mark.parametrize(("stem", "name"), EXERCISES, ids=[name for _, name in EXERCISES])
+def test_the_unsolved_cell_is_not_tried(stem, name):
+    assert judge(stem, name, tagged_cells(COURSE[stem], "exercise")[name].source).state == NOT_TRIED
+
+
+@pytest.mark.parametrize(("stem", "name", "wanted", "code"), list(wrong_answers()))
+def test_a_wrong_answer_gets_its_hint(stem, name, wanted, code):
+    verdict = judge(stem, name, code)
+    assert verdict.state == WRONG, verdict
+    assert wanted.lower() in verdict.text.lower()
+
+
+@pytest.mark.parametrize(("stem", "name"), EXERCISES, ids=[name for _, name in EXERCISES])
+def test_two_wrong_answers_at_least_with_different_hints(stem, name):
+    answers = [p.values for p in wrong_answers() if p.values[:2] == (stem, name)]
+    texts = {judge(*answer[:2], answer[3]).text for answer in answers}
+    assert len(texts) == len(answers) >= 2
+
+
+class Chameleon:
+    """It claims to equal everything."""
+
+    def __eq__(self, other):
+        return True
+
+    __hash__ = None
+
+
+@pytest.mark.parametrize(("stem", "name"), EXERCISES, ids=[name for _, name in EXERCISES])
+@pytest.mark.parametrize(
+    "answer", [Chameleon(), lambda *args, **kw: Chameleon(), 42, "passed", [], lambda: 1, int]
+)
+def test_nonsense_does_not_pass(stem, name, answer):
+    assert examine(name, answer).state == WRONG
+
+
+def test_exercises_solutions_checks_and_predictions_belong_together():
+    for stem, nb in COURSE.items():
+        number = stem.split("_")[0]
+        exercises = list(tagged_cells(nb, "exercise"))
+        predictions = list(tagged_cells(nb, "prediction"))
+        assert exercises == list(tagged_cells(nb, "check")) == list(checks_of(number))
+        assert predictions == list(tagged_cells(nb, "feedback"))
+        answers = read_answers(ROOT / "solutions" / f"{stem}.py")
+        assert sorted(answers) == sorted(exercises + predictions)
+
+
+def test_definitions_are_what_needs_no_computing():
+    sources = [
+        "import math\nx = 1\ntable = {'a': (1, -2)}\ny = math.sqrt(2)",
+        "%pip install something",
+        "a, b = 1, 2\nfound[0] = 3\nthing.name = 'x'\nx += 1\nprint(x)",
+        "@decorated\ndef f(x=1): ...\nclass C: pass\nfrom os import path",
+    ]
+    space = {"decorated": lambda f: f}
+    exec(definitions(sources), space)
+    assert {"math", "x", "table", "a", "b", "f", "C", "path"} <= set(space)
+    assert space["x"] == 1
+    assert "y" not in space
+
+
+def test_answers_are_read_by_their_names(tmp_path):
+    (tmp_path / "a.py").write_text('"""About."""\n\n# %% 01.1\n# why\nx = 1\n\n# %% 01.a\ny = 2\n')
+    assert read_answers(tmp_path / "a.py") == {"01.1": "# why\nx = 1", "01.a": "y = 2"}
+
+
+def test_an_unknown_exercise(capsys):
+    with pytest.raises(ValueError, match="no exercise '01.99'; there are 01.1, "):
+        check("01.99", None)
+    with pytest.raises(ValueError, match="there are none"):
+        check("99.1", None)
+
+
+def test_check_prints_one_line(capsys):
+    check("01.1", None)
+    assert capsys.readouterr().out == "01.1: not tried yet\n"
+
+
+def test_an_answer_without_return_is_not_an_untried_one():
+    def forgot(tensor):
+        tensor * 255
+
+    verdict = examine("01.1", forgot)
+    assert verdict.state == WRONG
+    assert "return missing" in verdict.text
+
+
+@pytest.mark.parametrize(
+    ("guess", "outcome", "within", "line"),
+    [
+        (None, 0.25, 0, "no prediction yet."),
+        (..., "Shirt", 0, "no prediction yet."),
+        (0.25, 0.25, 0, "you said 0.25, it is 0.25: right."),
+        (0.3, 0.25333, 0.05, "you said 0.3, it is 0.253: close."),
+        (0.5, 0.25, 0.05, "you said 0.5, it is 0.25: too high by 0.25."),
+        (7, 14, 0, "you said 7, it is 14: too low by 7."),
+        ("shirt", "Shirt", 0, "you said 'shirt', it is 'Shirt': right."),
+        ("coat", "Shirt", 0, "you said 'coat', it is 'Shirt'."),
+        ("many", 14, 0, "you said 'many', it is 14, a value of another kind."),
+        ((1, 2, 3), (1, 2, 3), 0, "all of them right."),
+        ([1, 5, 4], (1, 2, 3), 0, "1 of 3 right; number 2 is 2, you said 5."),
+        ((1, 2), (1, 2, 3), 0, "you wrote down 2 values, there are 3."),
+        (5, (1, 2, 3), 0, "you said 5, but 3 values are asked for, in brackets."),
+        ([(1, 28, 28), (2, 2)], [(1, 28, 28), (2, 4)], 0, "1 of 2 right; number 2 is (2, 4), "),
+        (("CNN", 0.5), ("cnn", 0.52), 0.05, "all of them right."),
+    ],
+)
+def test_predictions_are_answered(capsys, guess, outcome, within, line):
+    compare("01.a", guess, outcome, within)
+    assert capsys.readouterr().out.startswith(f"01.a: {line}")

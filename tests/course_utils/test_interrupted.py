@@ -1,0 +1,181 @@
+"""A training run that is killed, stopped or runs out of disk goes on as if nothing had happened."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from interruptible import EPOCHS
+from test_training import assert_same, loaders, network
+
+from course_utils import checkpoints
+from course_utils.errors import TrainingError
+from course_utils.training import Callback, fit
+
+PROGRAM = Path(__file__).parents[1] / "helpers" / "interruptible.py"
+needs_signals = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals")
+
+
+def start(folder, *more):
+    """Start the program, and wait until it trains."""
+    command = [sys.executable, str(PROGRAM), str(folder / "run.pt"), str(folder / "result.pt")]
+    process = subprocess.Popen([*command, *more], stdout=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == "started\n"
+    return process
+
+
+def finish(process, folder):
+    """Let it come to its end; give what it ended with."""
+    said, _ = process.communicate(timeout=300)
+    assert process.returncode == 0, said
+    return torch.load(folder / "result.pt", weights_only=True)
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory):
+    """The result of the run that nobody disturbs, and how many seconds it took."""
+    folder = tmp_path_factory.mktemp("uninterrupted")
+    process = start(folder)
+    begin = time.perf_counter()
+    result = finish(process, folder)
+    assert len(result["history"]) == EPOCHS
+    return result, time.perf_counter() - begin
+
+
+def assert_equal(one, two):
+    """Compare two results to the last bit."""
+    assert type(one) is type(two)
+    if isinstance(one, dict):
+        assert one.keys() == two.keys()
+        for key in one:
+            assert_equal(one[key], two[key])
+    elif isinstance(one, list):
+        assert len(one) == len(two)
+        for a, b in zip(one, two, strict=True):
+            assert_equal(a, b)
+    else:
+        assert torch.equal(one, two) if isinstance(one, torch.Tensor) else one == two
+
+
+def kill_at_random_moments(folder, moments, seconds):
+    """Kill one run again and again; give how many epochs stood when each was killed."""
+    checkpoint, stood = folder / "run.pt", []
+    for moment in moments:
+        process = start(folder)
+        time.sleep(moment * seconds)
+        process.kill()
+        process.communicate()
+        state = torch.load(checkpoint, weights_only=True) if checkpoint.exists() else None
+        stood.append(len(state["history"]) if state else 0)
+    return stood
+
+
+@needs_signals
+@pytest.mark.parametrize(
+    "moment",
+    ["half", *(pytest.param(name, marks=pytest.mark.thorough) for name in ("flushed", "renamed"))],
+)
+def test_killed_in_the_middle_of_writing_it_goes_on_from_the_last_whole_file(
+    moment, uninterrupted, tmp_path
+):
+    process = start(tmp_path, moment, "4")
+    process.communicate(timeout=60)
+    assert process.returncode == -signal.SIGKILL
+    assert len(torch.load(tmp_path / "run.pt", weights_only=True)["history"]) == 3
+    assert_equal(finish(start(tmp_path), tmp_path), uninterrupted[0])
+
+
+@pytest.mark.thorough
+def test_killed_at_twenty_random_moments_it_ends_with_the_same_bits(uninterrupted, tmp_path):
+    result, seconds = uninterrupted
+    moments = [random.Random(seed).uniform(0, 2 / 20) for seed in range(20)]
+    stood = kill_at_random_moments(tmp_path, moments, seconds)
+    assert stood == sorted(stood)  # no epoch is ever lost again
+    assert len(set(stood)) > 3  # they fell into different epochs
+    assert_equal(finish(start(tmp_path), tmp_path), result)
+
+
+@needs_signals
+def test_ctrl_c_leaves_a_network_that_works_and_a_run_to_go_on_with(uninterrupted, tmp_path):
+    process = start(tmp_path)
+    assert process.stdout.readline() == "epoch 1\n"
+    process.send_signal(signal.SIGINT)
+    said, _ = process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert "Stopped by you after" in said
+    stopped = torch.load(tmp_path / "result.pt", weights_only=True)
+    assert 1 <= len(stopped["history"]) < EPOCHS
+    assert all(tensor.isfinite().all() for tensor in stopped["weights"].values())
+    assert_equal(finish(start(tmp_path), tmp_path), uninterrupted[0])
+
+
+@needs_signals
+def test_ctrl_c_at_any_moment_of_writing_is_only_ctrl_c(tmp_path):
+    path, state = tmp_path / "run.pt", {str(i): torch.randn(1000) for i in range(60)}
+    begin = time.perf_counter()
+    checkpoints.save_atomically(state, path)
+    seconds = time.perf_counter() - begin
+    draw, stopped = random.Random(0), 0
+    handler = signal.signal(signal.SIGALRM, signal.default_int_handler)
+    try:
+        for _ in range(300):
+            try:
+                signal.setitimer(signal.ITIMER_REAL, draw.uniform(1e-5, seconds))
+                checkpoints.save_atomically(state, path)
+                time.sleep(seconds)
+            except KeyboardInterrupt:
+                stopped += 1
+            assert torch.load(path, weights_only=True).keys() == state.keys()
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, handler)
+    assert stopped > 200
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_a_killed_run_left_half_written_is_cleared_away_later(tmp_path):
+    old, new = tmp_path / ".run.pt-111", tmp_path / ".run.pt-222"
+    other = tmp_path / ".another.pt-111"
+    for path in (old, new, other):
+        path.write_bytes(b"half")
+    long_ago = time.time() - 2 * checkpoints.LEFT_BEHIND
+    os.utime(old, (long_ago, long_ago))
+    os.utime(other, (long_ago, long_ago))
+    checkpoints.save_atomically({"weights": torch.zeros(2)}, tmp_path / "run.pt")
+    # The new one may belong to a process that is still writing.
+    assert sorted(tmp_path.iterdir()) == [other, new, tmp_path / "run.pt"]
+
+
+@needs_signals
+def test_a_disk_that_fills_up_ends_the_run_and_leaves_the_last_good_file(tmp_path):
+    import resource
+
+    class FillsUp(Callback):
+        def on_epoch_end(self, run):
+            if len(run.history) == 3:
+                resource.setrlimit(resource.RLIMIT_FSIZE, (1000, unlimited))
+
+    before, unlimited = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    model, path = network(), tmp_path / "run.pt"
+    optimizer = torch.optim.Adam(model.parameters())
+    try:
+        with pytest.raises(
+            TrainingError, match=r"run.pt could not be written: File too large\."
+        ) as caught:
+            fit(model, *loaders(), optimizer, 5, callbacks=[FillsUp()], checkpoint=path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (before, unlimited))
+        signal.signal(signal.SIGXFSZ, handler)
+    assert len(caught.value.history) == 3
+    assert list(tmp_path.iterdir()) == [path]
+    assert len(torch.load(path, weights_only=True)["history"]) == 2
+    again = network()
+    optimizer = torch.optim.Adam(again.parameters())
+    fit(again, *loaders(), optimizer, 3, callbacks=[Callback()], checkpoint=path, resume=True)
+    assert_same(again.state_dict(), model.state_dict())

@@ -1,0 +1,423 @@
+"""Random cases: every number against scikit-learn, NumPy, or its definition written out.
+
+Each test tries 50 cases; with `-m thorough`, 1,000.
+"""
+
+import math
+import warnings
+from collections import Counter
+
+import numpy as np
+import pytest
+import sklearn.metrics as skm
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import norm
+from sklearn.calibration import calibration_curve
+from sklearn.utils.class_weight import compute_class_weight
+from torch import nn
+from torch.optim import SGD, lr_scheduler
+from torch.utils.data import DataLoader, TensorDataset
+
+from course_utils import datasets, evaluation, models, statistics, training
+
+COUNTS = [50, pytest.param(1000, marks=pytest.mark.thorough)]
+SAME_EVERY_TIME = settings(deadline=None, derandomize=True, database=None)
+
+
+def for_random(*strategies):
+    """Make a test of a function: it is called with many cases drawn from the strategies."""
+
+    def decorate(check):
+        @pytest.mark.parametrize("count", COUNTS)
+        def test(count):
+            settings(SAME_EVERY_TIME, max_examples=count)(given(*strategies)(check))()
+
+        return test
+
+    return decorate
+
+
+# What notebooks hold class indices in.
+CONTAINERS = {
+    "list": list,
+    "int32": lambda values: np.array(values, np.int32),
+    "uint8": lambda values: np.array(values, np.uint8),
+    "float": lambda values: np.array(values, float),
+    "torch": torch.tensor,
+    "torch.uint8": lambda values: torch.tensor(values, dtype=torch.uint8),
+    "torch.int32": lambda values: torch.tensor(values, dtype=torch.int32),
+    "bool": lambda values: np.array(values, bool),
+}
+
+
+@st.composite
+def labels(draw):
+    """Targets, predictions and the number of classes; often classes are missing from either."""
+    num_classes = draw(st.sampled_from([1, 2, 3, 5, 12, 200]))
+    sides = [
+        st.sampled_from(draw(st.sampled_from([range(num_classes), [0], [num_classes - 1]])))
+        for _ in range(2)
+    ]
+    images = draw(st.lists(st.tuples(*sides), min_size=1, max_size=40))
+    targets, predictions = zip(*images, strict=True)
+    containers = [name for name in CONTAINERS if num_classes <= 2 or name != "bool"]
+    first, second = (CONTAINERS[draw(st.sampled_from(containers))] for _ in range(2))
+    return first(targets), second(predictions), num_classes
+
+
+@st.composite
+def scored(draw):
+    """Scores from 0 to 1 with many ties, edges of bins, zeros and ones; and targets."""
+    num_classes, count = draw(st.integers(1, 6)), draw(st.integers(1, 30))
+    steps = draw(st.sampled_from([1, 10, 16, 997]))
+    generator = np.random.default_rng(draw(st.integers(0, 10**6)))
+    scores = generator.integers(steps + 1, size=(count, num_classes)) / steps
+    return scores, generator.integers(num_classes, size=count)
+
+
+@for_random(labels())
+def test_every_metric_is_that_of_scikit_learn(case):
+    targets, predictions, num_classes = case
+    matrix = evaluation.confusion_matrix(*case)
+    report = evaluation.class_report(matrix, [f"class {n}" for n in range(num_classes)])
+    numbers = evaluation.classification_summary(matrix)
+
+    targets, predictions = (np.asarray(side).astype(int) for side in (targets, predictions))
+    every = {"labels": range(num_classes), "zero_division": np.nan}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # scikit-learn warns where a class does not occur
+        expected = skm.precision_recall_fscore_support(targets, predictions, **every)
+        macro = skm.precision_recall_fscore_support(targets, predictions, average="macro", **every)
+        weighted = skm.f1_score(targets, predictions, average="weighted", zero_division=np.nan)
+        summary = {
+            "accuracy": skm.accuracy_score(targets, predictions),
+            "balanced accuracy": skm.balanced_accuracy_score(targets, predictions),
+            "macro precision": macro[0],
+            "macro F1": macro[2],
+            "weighted F1": weighted,
+            "kappa": skm.cohen_kappa_score(targets, predictions),
+            "MCC": skm.matthews_corrcoef(targets, predictions),
+        }
+        counts = skm.confusion_matrix(targets, predictions, labels=range(num_classes))
+    np.testing.assert_array_equal(matrix, counts)
+    np.testing.assert_allclose(report[["precision", "recall", "f1", "images"]].T, expected)
+    np.testing.assert_array_equal(report["predicted"], counts.sum(axis=0))
+    assert numbers.to_dict() == pytest.approx(summary, abs=1e-12, nan_ok=True)
+    if num_classes < 200:
+        small = evaluation.classification_summary(matrix.astype(np.uint8))
+        np.testing.assert_array_equal(small, numbers)
+
+    pairs = evaluation.confused_pairs(matrix, range(num_classes))
+    wrong = Counter((t, p) for t, p in zip(targets, predictions, strict=True) if t != p)
+    kinds = list(zip(pairs["true"], pairs["predicted"], strict=True))
+    assert dict(zip(kinds, pairs["count"], strict=True)) == wrong
+    assert pairs["count"].is_monotonic_decreasing
+    shares = [wrong[kind] / (targets == kind[0]).sum() for kind in kinds]
+    np.testing.assert_allclose(pairs["share"], shares)
+
+
+@for_random(scored(), st.integers(1, 6))
+def test_top_k_counts_the_classes_that_are_not_less_likely(case, k):
+    scores, targets = case
+    hits = [
+        sum(score >= row[target] for score in row) <= k
+        for row, target in zip(scores, targets, strict=True)
+    ]
+    # bfloat16 has too few digits for 997 steps; it must be taken, not be exact.
+    evaluation.top_k_accuracy(torch.tensor(scores).bfloat16(), targets, k)
+    for given_scores in (scores, scores.tolist(), torch.tensor(scores)):
+        assert evaluation.top_k_accuracy(given_scores, targets, k) == pytest.approx(np.mean(hits))
+
+
+@for_random(st.integers(0, 10**6), st.integers(3, 8), st.integers(1, 8))
+def test_top_k_without_ties_is_that_of_scikit_learn(seed, num_classes, k):
+    generator = np.random.default_rng(seed)
+    scores = generator.normal(size=(20, num_classes))
+    targets = generator.integers(num_classes, size=20)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # every image is a hit if k is large
+        expected = skm.top_k_accuracy_score(targets, scores, k=k, labels=range(num_classes))
+    assert evaluation.top_k_accuracy(scores, targets, k) == pytest.approx(expected)
+
+
+@for_random(scored(), st.sampled_from([1, 2, 4, 8, 16]))
+def test_reliability_is_that_of_scikit_learn_on_the_edges_too(case, bins):
+    scores, targets = case
+    table = evaluation.reliability_table(torch.tensor(scores), torch.tensor(targets), bins)
+    right = scores.argmax(axis=1) == targets
+    expected = calibration_curve(right, scores.max(axis=1), n_bins=bins)
+    np.testing.assert_allclose(table[["accuracy", "confidence"]].T, expected)
+
+
+@for_random(scored(), st.integers(1, 30))
+def test_every_image_is_in_the_bin_that_holds_its_confidence(case, bins):
+    scores, targets = case
+    table = evaluation.reliability_table(scores, targets, bins)
+    confidence, right = scores.max(axis=1), scores.argmax(axis=1) == targets
+    gaps = 0
+    for row in table.itertuples():
+        inside = (row.low < confidence) & (confidence <= row.high)
+        if row.low == 0:
+            inside |= confidence == 0
+        assert row.high - row.low == pytest.approx(1 / bins)
+        assert row.count == inside.sum() > 0
+        assert row.confidence == pytest.approx(confidence[inside].mean())
+        assert row.accuracy == pytest.approx(right[inside].mean())
+        gaps += abs(right[inside].sum() - confidence[inside].sum())
+    assert table["count"].sum() == len(targets) and table["low"].is_monotonic_increasing
+    error = evaluation.expected_calibration_error(scores, targets, bins)
+    assert error == pytest.approx(gaps / len(targets))
+
+
+@for_random(scored())
+def test_mistakes_are_those_images_whose_largest_score_is_elsewhere(case):
+    scores, targets = case
+    found = evaluation.misclassified(torch.tensor(scores), torch.tensor(targets))
+    wrong = [index for index, row in enumerate(scores) if row.argmax() != targets[index]]
+    assert sorted(found.index) == wrong
+    assert list(found["true"]) == list(targets[found.index])
+    assert list(found["predicted"]) == list(scores[found.index].argmax(axis=1))
+    assert list(found["probability"]) == list(scores[found.index].max(axis=1))
+    order = list(zip(-found["probability"], found.index, strict=True))
+    assert order == sorted(order)
+
+
+@for_random(scored())
+def test_suspicious_labels_follow_their_definition(case):
+    scores, targets = case
+    scores = np.round(scores * 16) / 16  # whose sums are exact in any order
+    num_classes = scores.shape[1]
+    expected = []
+    for index, (row, label) in enumerate(zip(scores, targets, strict=True)):
+        claims = [
+            (row[other], -other)
+            for other in range(num_classes)
+            if (targets == other).any()
+            and row[other] >= sum(scores[targets == other, other]) / (targets == other).sum()
+        ]
+        best, other = max(claims, default=(-1, 0))
+        if best > row[label]:
+            expected.append((row[label] - best, index, label, -other))
+    found = evaluation.suspicious_labels(scores, targets)
+    columns = (-found["margin"], found.index, found["label"], found["suggestion"])
+    assert list(zip(*columns, strict=True)) == sorted(expected)
+
+
+@for_random(st.integers(1, 10**6), st.floats(0, 1), st.floats(0.5, 0.999))
+def test_the_interval_is_wilsons_formula(count, share, confidence):
+    correct = round(count * share)
+    z, p = norm.ppf((1 + confidence) / 2), correct / count
+    center = (p + z**2 / (2 * count)) / (1 + z**2 / count)
+    half = z / (1 + z**2 / count) * math.sqrt(p * (1 - p) / count + z**2 / (4 * count**2))
+    found = evaluation.accuracy_interval(correct, count, confidence)
+    assert found == pytest.approx((center - half, center + half), abs=1e-9)
+    assert 0 <= found[0] <= p <= found[1] <= 1
+
+
+@for_random(st.lists(st.tuples(*[st.integers(0, 2)] * 3), min_size=1, max_size=60))
+def test_mcnemar_is_the_sum_of_binomial_coefficients(images):
+    only_first = sum(first == target != second for target, first, second in images)
+    only_second = sum(second == target != first for target, first, second in images)
+    n, smaller = only_first + only_second, min(only_first, only_second)
+    expected = min(1, 2 * sum(math.comb(n, k) for k in range(smaller + 1)) / 2**n)
+    assert evaluation.mcnemar(*zip(*images, strict=True)) == pytest.approx(expected)
+
+
+@for_random(st.integers(0, 10**6), st.floats(0.2, 5))
+def test_no_temperature_nearby_has_a_smaller_loss(seed, scale):
+    generator = torch.Generator().manual_seed(seed)
+    honest = torch.randn(300, 3, generator=generator, dtype=torch.double)
+    targets = torch.multinomial(honest.softmax(dim=1), 1, generator=generator)[:, 0]
+    logits = (scale * honest).numpy()
+
+    def loss(temperature):
+        scaled = logits / temperature
+        own = scaled[np.arange(300), targets]
+        return (np.log(np.exp(scaled).sum(axis=1)) - own).mean()
+
+    found = evaluation.fit_temperature(logits, targets)
+    slope = (loss(found * 1.001) - loss(found / 1.001)) / (2 * math.log(1.001))
+    assert abs(slope) < 1e-4
+    assert loss(found) <= min(loss(t) for t in np.geomspace(0.05, 20, 30))
+
+
+# Splits and statistics.
+
+
+@st.composite
+def shares(draw):
+    """One to five fractions that add up to 1."""
+    weights = draw(st.lists(st.integers(1, 100), min_size=1, max_size=5))
+    return {f"part {n}": weight / sum(weights) for n, weight in enumerate(weights)}
+
+
+@for_random(shares(), st.lists(st.integers(5, 60), min_size=1, max_size=6), st.integers(0, 10**6))
+def test_a_split_is_complete_disjoint_and_as_near_to_its_fractions_as_can_be(
+    fractions, sizes, seed
+):
+    targets = np.random.default_rng(seed).permutation(np.repeat(np.arange(len(sizes)), sizes))
+    parts = datasets.stratified_split(targets, fractions, seed)
+    assert list(parts) == list(fractions)
+    assert sorted(sum(parts.values(), [])) == list(range(len(targets)))
+    for label, size in enumerate(sizes):
+        found = [int((targets[indices] == label).sum()) for indices in parts.values()]
+        wanted = [size * fraction for fraction in fractions.values()]
+        assert min(found) >= 1
+        if min(wanted) >= 1:  # else a part gets more than its share: one image
+            assert max(abs(f - w) for f, w in zip(found, wanted, strict=True)) < 1 + 1e-9
+    assert parts == datasets.stratified_split(torch.tensor(targets), fractions, seed)
+    if len(parts) > 1 and min(sizes) >= 20:
+        assert parts != datasets.stratified_split(targets, fractions, seed + 1)
+
+
+DTYPES = [torch.uint8, torch.float16, torch.bfloat16, torch.float32, torch.float64]
+
+
+@for_random(
+    st.sampled_from(DTYPES),
+    st.lists(st.tuples(st.integers(0, 5), *[st.integers(1, 6)] * 2), min_size=1, max_size=6),
+    st.sampled_from([0.0, 1.0, 1e3, 1e6]),
+    st.sampled_from([0.0, 1e-3, 1.0]),
+)
+def test_mean_and_std_do_not_depend_on_the_batches(dtype, shapes, offset, spread):
+    shapes = [(1, 1, 1), *shapes]  # one image at least; the others may be empty batches
+    generator = torch.Generator().manual_seed(len(shapes))
+    batches = []
+    for count, height, width in shapes:
+        noise = torch.randn(count, 2, height, width, generator=generator, dtype=torch.float64)
+        if dtype == torch.uint8:
+            batches.append((128 + 40 * spread * noise).clamp(0, 255).to(dtype))
+        else:
+            small = dtype in (torch.float16, torch.bfloat16)
+            batches.append(((0 if small else offset) + spread * noise).to(dtype))
+    mean, std = statistics.mean_and_std([(batch, None) for batch in batches])
+    flat = [batch.double().numpy().transpose(1, 0, 2, 3).reshape(2, -1) for batch in batches]
+    pixels = np.concatenate(flat, axis=1) / (255 if dtype == torch.uint8 else 1)
+    assert mean.dtype == std.dtype == torch.float32
+    np.testing.assert_allclose(mean, pixels.mean(axis=1), rtol=1e-6, atol=1e-7)
+    np.testing.assert_allclose(std, pixels.std(axis=1), rtol=1e-6, atol=1e-7)
+
+
+@for_random(labels())
+def test_class_weights_and_counts_are_those_of_scikit_learn_and_of_counting(case):
+    targets, _, num_classes = case
+    weights = statistics.class_weights(targets, num_classes)
+    targets = np.asarray(targets).astype(int)
+    present = np.unique(targets)
+    balanced = compute_class_weight("balanced", classes=present, y=targets)
+    expected = np.zeros(num_classes)
+    expected[present] = balanced * len(present) / num_classes  # absent classes count as classes
+    np.testing.assert_allclose(weights, expected, rtol=1e-6)
+
+    class Labelled:
+        classes = [f"class {n}" for n in range(num_classes)]
+
+    full, empty = Labelled(), Labelled()
+    full.targets, empty.targets = targets.tolist(), []
+    counts = statistics.class_counts({"full": full, "empty": empty})
+    times = Counter(targets.tolist())
+    assert counts["full"].tolist() == [times[label] for label in range(num_classes)]
+    assert counts["empty"].sum() == 0
+
+
+# Losses, gradients, schedules.
+
+
+@for_random(st.integers(0, 10**6), st.integers(1, 4), st.sampled_from([1.0, 30.0, 1000.0]))
+def test_the_default_loss_is_the_cross_entropy_written_out(seed, outputs, scale):
+    generator = np.random.default_rng(seed)
+    logits = scale * generator.normal(size=(6, outputs))
+    targets = generator.integers(max(outputs, 2), size=6)
+    # One logit is the lead of yes over no, whose own logit is 0.
+    both = np.hstack([np.zeros_like(logits), logits]) if outputs == 1 else logits
+    largest = both.max(axis=1)
+    total = largest + np.log(np.exp(both - largest[:, None]).sum(axis=1))
+    expected = (total - both[np.arange(6), targets]).mean()
+    found = training.default_loss(torch.tensor(logits), torch.tensor(targets))
+    assert found.item() == pytest.approx(expected)
+    if outputs == 1:
+        assert training.binary_loss(torch.tensor(logits), torch.tensor(targets)) == found
+
+
+@pytest.mark.parametrize("outputs", [1, 4])
+def test_the_gradient_of_the_loss_is_that_of_finite_differences(outputs):
+    torch.manual_seed(0)
+    logits = torch.randn(5, outputs, dtype=torch.double, requires_grad=True)
+    targets = torch.arange(5) % max(outputs, 2)
+    assert torch.autograd.gradcheck(lambda x: training.default_loss(x, targets), logits)
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("block", [models.ConvBlock, models.BasicBlock, models.Bottleneck])
+def test_the_gradients_of_the_blocks_are_those_of_finite_differences(block, stride):
+    torch.manual_seed(0)
+    layer = block(4, 4 // getattr(block, "expansion", 1), stride).double()
+    for module in layer.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.track_running_stats = False  # each call must compute the same
+            nn.init.uniform_(module.weight, 0.5, 1.5)  # not 0, or nothing would flow
+    images = torch.randn(2, 4, 4, 4, dtype=torch.double, requires_grad=True)
+    weights = dict(layer.named_parameters())
+
+    def call(x, *values):
+        return torch.func.functional_call(layer, dict(zip(weights, values, strict=True)), x)
+
+    # The fast mode compares the gradients along random directions instead of one by one.
+    assert torch.autograd.gradcheck(call, (images, *weights.values()), fast_mode=True)
+
+
+def half_cosine(start, end, share):
+    return end + (start - end) * (1 + math.cos(math.pi * share)) / 2
+
+
+def one_cycle(step, steps, peak):
+    """Smith and Topin (2018) as torch does it: up for 0.3 of the steps, then down to almost 0."""
+    top = 0.3 * steps - 1
+    if step <= top:
+        return half_cosine(peak / 25, peak, step / top)
+    return half_cosine(peak, peak / 25 / 1e4, (step - top) / (steps - 1 - top))
+
+
+def warm_up(epoch):
+    return min(1, (epoch + 1) / 4)
+
+
+@pytest.mark.parametrize(
+    ("every", "make", "formula"),
+    [
+        (
+            "batch",
+            lambda optimizer: lr_scheduler.OneCycleLR(optimizer, 0.1, total_steps=30),
+            lambda step: one_cycle(step, 30, 0.1),
+        ),
+        (
+            "epoch",
+            lambda optimizer: lr_scheduler.CosineAnnealingLR(optimizer, 10),
+            lambda step: half_cosine(0.1, 0, step / 10),
+        ),
+        (
+            "epoch",
+            lambda optimizer: lr_scheduler.LambdaLR(optimizer, warm_up),
+            lambda step: 0.1 * warm_up(step),
+        ),
+    ],
+    ids=["one cycle", "cosine", "warm-up"],
+)
+def test_every_step_is_taken_at_the_rate_of_the_formula(every, make, formula):
+    rates = []
+
+    class Recorder(SGD):
+        def step(self, closure=None):
+            rates.append(self.param_groups[0]["lr"])
+            return super().step(closure)
+
+    net = nn.Linear(2, 2)
+    optimizer = Recorder(net.parameters(), lr=0.1)
+    loader = DataLoader(TensorDataset(torch.ones(6, 2), torch.tensor([0, 1] * 3)), batch_size=2)
+    training.fit(
+        net, loader, loader, optimizer, 10, scheduler=make(optimizer), schedule_every=every
+    )
+    steps = range(30) if every == "batch" else [batch // 3 for batch in range(30)]
+    assert rates == pytest.approx([formula(step) for step in steps])

@@ -1,0 +1,258 @@
+"""Figures show what they were given, and say it in words."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from PIL import Image
+
+from course_utils import plots
+
+
+@pytest.fixture(autouse=True)
+def close_figures():
+    yield
+    plt.close("all")
+
+
+def test_show_gives_the_alt_text_and_closes(monkeypatch):
+    shown = []
+    monkeypatch.setattr(plots, "display", lambda figure, metadata: shown.append(metadata))
+    figure = plt.figure()
+    figure.set_label("A line that rises.")
+    plots.show(figure)
+    plots.show(plt.figure(), "Another text.")
+    assert shown == [
+        {"image/png": {"alt": "A line that rises."}},
+        {"image/png": {"alt": "Another text."}},
+    ]
+    assert plt.get_fignums() == []
+    with pytest.raises(ValueError, match="needs an alt text"):
+        plots.show(plt.figure())
+
+
+def test_image_grid_takes_every_kind_of_image():
+    gray, color = torch.full((1, 4, 6), 0.5), torch.zeros(3, 4, 6)
+    color[0] = 1
+    images = [gray, color, (color * 255).to(torch.uint8), Image.new("L", (6, 4), 128)]
+    figure = plots.image_grid(images, ["one", "two", "three", "four"], "Kinds", columns=3)
+    drawn = [axis for axis in figure.axes if axis.images]
+    assert len(figure.axes) == 6
+    assert [axis.get_title() for axis in drawn] == ["one", "two", "three", "four"]
+    assert [axis.images[0].get_array().shape for axis in drawn] == [
+        (4, 6), (4, 6, 3), (4, 6, 3), (4, 6)
+    ]  # fmt: skip
+    assert drawn[0].images[0].get_clim() == (0, 1)
+    assert drawn[3].images[0].get_clim() == (0, 255)
+    assert drawn[1].images[0].get_array()[0, 0].tolist() == [1, 0, 0]
+    assert figure.get_label() == "4 images in 2 rows. Kinds: one, two, three, four."
+
+
+def test_class_distribution_has_a_bar_for_every_number():
+    counts = pd.DataFrame({"train": [30, 10], "test": [6, 2]}, index=["cat", "dog"])
+    figure = plots.class_distribution(counts)
+    heights = [bar.get_height() for group in figure.axes[0].containers for bar in group]
+    assert heights == [30, 10, 6, 2]
+    assert [label.get_text() for label in figure.axes[0].get_xticklabels()] == ["cat", "dog"]
+    assert "Most images: cat (36); fewest: dog (12)" in figure.get_label()
+
+
+def history(epochs):
+    numbers = np.linspace(1, 0.5, epochs)
+    return pd.DataFrame(
+        {
+            "epoch": range(1, epochs + 1),
+            "train_loss": numbers,
+            "val_loss": numbers + 0.1,
+            "train_accuracy": 1 - numbers / 2,
+            "val_accuracy": 0.9 - numbers / 2,
+        }
+    )
+
+
+@pytest.mark.parametrize("epochs", [1, 6])
+def test_training_curves_draw_the_history(epochs):
+    frame = history(epochs)
+    figure = plots.training_curves(frame, "A run")
+    for axis, quantity in zip(figure.axes, ("loss", "accuracy"), strict=True):
+        lines = [line for line in axis.lines if len(line.get_xdata())]
+        for line, name in zip(lines, ("train", "val"), strict=False):
+            np.testing.assert_allclose(line.get_ydata(), frame[f"{name}_{quantity}"])
+            np.testing.assert_allclose(line.get_xdata(), frame["epoch"])
+        assert [text.get_text() for text in axis.get_legend().get_texts()] == [
+            "train", "validation"
+        ]  # fmt: skip
+        assert axis.get_xlabel() == "epoch"
+        assert quantity in axis.get_ylabel()
+    last = frame.iloc[-1]
+    assert f"goes from 1.00 to {last.train_loss:.2f}" in figure.get_label()
+
+
+def test_curve_gallery_has_a_panel_for_every_run():
+    good = history(6)
+    runs = {"good": good, "broke\noff": good[:2], "a": history(3), "b": good[:0], "c": history(1)}
+    figure = plots.curve_gallery(runs, "Runs", top=2.0, columns=3)
+    drawn = [axis for axis in figure.axes if axis.lines]
+    assert [axis.get_title() for axis in drawn] == list(runs)
+    assert len(figure.axes) == 6
+    for axis, frame in zip(drawn, runs.values(), strict=True):
+        for line, column in zip(axis.lines, ("train_loss", "val_loss"), strict=True):
+            np.testing.assert_array_equal(line.get_ydata(), frame[column])
+            np.testing.assert_array_equal(line.get_xdata(), frame["epoch"])
+        assert axis.get_ylim() == (0, 2)
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["train", "validation"]
+    alt = figure.get_label()
+    assert "good: training from 1.00 to 0.50, validation from 1.10 to 0.60, lowest in" in alt
+    assert "broke off: training from 1.00 to 0.90" in alt
+    assert "b: no complete epoch." in alt
+
+
+def test_confusion_matrix_shows_the_counts():
+    matrix = np.array([[8, 2, 0], [1, 9, 0], [0, 5, 5]])
+    figure = plots.confusion_heatmap(matrix, ["cat", "dog", "cow"])
+    axis = figure.axes[0]
+    written = [text.get_text() for text in axis.texts]
+    assert written == ["8", "2", "", "1", "9", "", "", "5", "5"]
+    assert axis.get_xlabel() == "predicted class"
+    assert axis.get_ylabel() == "true class"
+    assert [label.get_text() for label in axis.get_yticklabels()] == ["cat", "dog", "cow"]
+    assert "22 of 30 images are on the diagonal" in figure.get_label()
+    assert "cow taken for dog (5 times)" in figure.get_label()
+    perfect = plots.confusion_heatmap(np.eye(2, dtype=int), ["cat", "dog"])
+    assert "There is no mistake" in perfect.get_label()
+
+
+def test_confusion_matrix_in_per_cent_of_the_true_class():
+    matrix = np.array([[7, 3], [10, 20]])
+    figure = plots.confusion_heatmap(matrix, ["cat", "dog"], normalize=True)
+    assert [text.get_text() for text in figure.axes[0].texts] == ["70", "30", "33", "67"]
+    never_seen = plots.confusion_heatmap(np.array([[3, 0], [0, 0]]), ["cat", "dog"], normalize=True)
+    assert [text.get_text() for text in never_seen.axes[0].texts] == ["100", "", "", ""]
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 10, 25, 100])
+def test_confusion_matrix_stays_readable(count):
+    matrix = 90 * np.eye(count, dtype=int) + 1
+    names = [f"class {number} with a rather long name" for number in range(count)]
+    figure = plots.confusion_heatmap(matrix, names)
+    figure.canvas.draw()
+    axis = figure.axes[0]
+    assert bool(axis.texts) == (count <= 25)
+    assert max(figure.get_size_inches()) < 10
+    labels = axis.get_yticklabels()
+    assert min(count, 25) == len(labels)
+    for label, place in zip(labels, axis.get_yticks(), strict=True):
+        assert label.get_text().split()[1] == str(int(place))
+    boxes = [label.get_window_extent() for label in axis.get_xticklabels()]
+    assert all(left.x1 <= right.x0 for left, right in zip(boxes, boxes[1:], strict=False))
+    assert axis.get_window_extent().height > figure.bbox.height / 3
+
+
+def test_a_single_mistake_has_a_color():
+    matrix = 500 * np.eye(3, dtype=int)
+    matrix[0, 2] = 5
+    mesh = plots.confusion_heatmap(matrix, ["a", "b", "c"]).axes[0].collections[0]
+    mesh.update_scalarmappable()
+    colors = mesh.get_facecolors()[:, :3]
+    assert np.abs(colors[2] - colors[1]).max() > 0.05
+    assert np.abs(colors[0] - colors[1]).max() > 0.5
+
+
+def test_reliability_diagram_draws_the_bins():
+    table = pd.DataFrame(
+        {
+            "low": [0.4, 0.9],
+            "high": [0.5, 1.0],
+            "count": [10, 90],
+            "confidence": [0.45, 0.97],
+            "accuracy": [0.5, 0.8],
+        }
+    )
+    figure = plots.reliability_diagram(table, "A network")
+    right, images = figure.axes
+    assert [bar.get_height() for bar in right.containers[0]] == [0.5, 0.8]
+    assert [bar.get_x() for bar in right.containers[0]] == pytest.approx([0.4, 0.9])
+    assert [bar.get_height() for bar in images.containers[0]] == [10, 90]
+    assert "below the probability in 1 of 2 bins" in figure.get_label()
+    assert "up to 1.00" in figure.get_label()
+
+
+def test_image_grid_has_room_for_titles_of_two_lines():
+    pictures = [Image.new("L", (4, 4))] * 2
+    one, two = plots.image_grid(pictures, ["a", "b"]), plots.image_grid(pictures, ["a\nb", "c"])
+    assert two.get_figheight() > one.get_figheight()
+    assert two.get_label().endswith("a b, c.")
+
+
+@pytest.mark.parametrize(
+    ("parts", "name"),
+    [
+        (("test", "epoch-08", "T-shirt/top"), "test-epoch-08-T-shirt_top.png"),
+        (("val", 3, "größe: 1 Ωκ\\x"), "val-3-größe_1_Ωκ_x.png"),
+        (("../../up", "to: no good?*"), "_.._up-to_no_good_.png"),
+        (("x" * 300,), "x" * 60 + ".png"),
+        (("\U00020000" * 300,), "\U00020000" * 60 + ".png"),
+        (("e\u0301tude",), "\u00e9tude.png"),
+    ],
+)
+def test_saved_figures_have_safe_names(parts, name, tmp_path):
+    figure = plt.figure(figsize=(1, 1))
+    path = plots.save_figure(figure, tmp_path / "new", *parts)
+    assert path == tmp_path / "new" / name
+    with Image.open(path) as picture:
+        assert picture.format == "PNG"
+    before = path.read_bytes()
+    assert plots.save_figure(figure, tmp_path / "new", *parts).read_bytes() == before
+
+
+def test_health_grid_draws_what_can_be_drawn(tmp_path):
+    Image.new("RGB", (8, 8), "red").save(tmp_path / "red.png")
+    (tmp_path / "broken.png").write_text("no image")
+    findings = pd.DataFrame(
+        [
+            ("error", "unreadable", "broken.png", "no image"),
+            ("warning", "duplicate", "red.png", "same as other.png"),
+            ("error", "empty class folder", "cats", "no image in it"),
+        ],
+        columns=["level", "problem", "file", "detail"],
+    )
+    figure = plots.health_grid(findings, tmp_path)
+    assert [len(axis.images) for axis in figure.axes] == [0, 1]
+    assert [axis.get_title() for axis in figure.axes] == [
+        "unreadable\nbroken.png",
+        "duplicate\nred.png",
+    ]
+    assert figure.get_label() == (
+        "Pictures of 2 files with findings: 1 x unreadable, 1 x duplicate, 1 x empty class folder."
+    )
+    assert "nothing found" in plots.health_grid(findings.iloc[:0], tmp_path).get_label()
+
+
+def test_prediction_draws_the_image_and_its_classes():
+    top = pd.DataFrame({"class": ["cat", "dog & cow"], "probability": [0.75, 0.25]})
+    figure = plots.prediction_chart(Image.new("RGB", (8, 4), "red"), top, "A photograph")
+    left, right = figure.axes
+    assert left.images[0].get_array().shape == (4, 8, 3)
+    assert [bar.get_width() for bar in right.containers[0]] == [0.75, 0.25]
+    assert [label.get_text() for label in right.get_yticklabels()] == ["cat", "dog & cow"]
+    assert [text.get_text() for text in right.texts] == ["75.0%", "25.0%"]
+    assert "A photograph: cat 75.0%, dog & cow 25.0%." in figure.get_label()
+
+
+def test_heat_maps_have_one_scale_and_say_where_it_is_hot():
+    images = [torch.rand(3, 9, 9), torch.rand(1, 9, 9), Image.new("RGB", (9, 9), "green")]
+    heats = torch.zeros(3, 9, 9)
+    heats[0, 1, 8], heats[1, 4, 4] = 2.0, 1.0
+    heats[2] = -1.0
+    figure = plots.attribution_maps(images, heats, ["one", "two", "three"], "Heat")
+    drawn = [axis.images for axis in figure.axes]
+    assert [len(layers) for layers in drawn] == [2, 2, 2]
+    assert [float(layers[1].get_array().max()) for layers in drawn] == [1.0, 0.5, 0.0]
+    assert all(layers[0].get_array().ndim == 2 for layers in drawn)
+    assert figure.get_label() == (
+        "3 heat maps. Heat. Hottest place: one: top right; two: middle center; three: none."
+    )
+    whole = plots.attribution_maps(images[:1], heats[:1], top=4.0)
+    assert float(whole.axes[0].images[1].get_array().max()) == 0.5

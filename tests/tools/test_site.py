@@ -1,0 +1,164 @@
+"""The website is whole: no warning, no request, no console error, readable on a phone."""
+
+import os
+import re
+import subprocess
+import sys
+
+import pytest
+from chromium import in_a_browser, launched
+from copies import copy_course, served
+
+from tools.lint_notebooks import NOTEBOOKS
+
+ROOT = NOTEBOOKS.parent
+LEFT_TOO_SOON = "net::ERR_ABORTED"  # the next page was opened while an icon was loading
+ONLY_VIOLATIONS = {"resultTypes": ["violations"]}  # the rest takes long on long pages
+pytestmark = pytest.mark.thorough
+
+
+def build(root, output):
+    """Build the site of a checkout as a user does; give its folder."""
+    done = subprocess.run(
+        [sys.executable, str(root / "tools" / "build_site.py")],
+        env=os.environ | {"COURSE_OUTPUT": str(output)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return output / "site"
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory):
+    """The site of this checkout."""
+    return build(ROOT, tmp_path_factory.mktemp("build"))
+
+
+@pytest.fixture(params=["disk", "server"])
+def start(request, site):
+    """Where the site begins: a folder on disk, or a server."""
+    if request.param == "disk":
+        yield site.as_uri()
+        return
+    with served(site) as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with launched() as found:
+        yield found
+
+
+def pages(site):
+    return sorted(site.rglob("*.html"))
+
+
+def test_every_notebook_and_module_has_its_page(site):
+    names = {path.relative_to(site).as_posix() for path in pages(site)}
+    assert {f"notebooks/{path.stem}.html" for path in NOTEBOOKS.glob("*.ipynb")} <= names
+    modules = {p.stem for p in (ROOT / "course_utils").glob("[a-z]*.py")} - {"grade_worker"}
+    assert {f"api/course_utils.{name}.html" for name in modules} <= names
+    assert {"notebooks/glossary.html", "notebooks/pitfalls.html", "teaching.html"} <= names
+
+
+def test_every_link_inside_of_the_site_leads_somewhere(site):
+    broken = []
+    for page in pages(site):
+        text = page.read_text("utf-8")
+        for link in re.findall(r'<a\b[^>]*\bhref="([^"]+)"', text):
+            if re.match(r"\w+:|//", link):
+                continue
+            file, _, anchor = link.partition("#")
+            target = (page.parent / file).resolve() if file else page
+            if not target.is_file():
+                broken.append((page.name, link))
+            elif anchor and target.suffix == ".html":
+                if f'id="{anchor}"' not in target.read_text("utf-8"):
+                    broken.append((page.name, link))
+    assert broken == []
+
+
+def test_every_figure_says_what_it_shows(site):
+    for path in NOTEBOOKS.glob("*.ipynb"):
+        page = (site / "notebooks" / f"{path.stem}.html").read_text("utf-8")
+        images = re.findall(r'<img src="\.\./(_static/figures/[^"]+)" alt="([^"]+)"', page)
+        assert len(images) == path.read_text("utf-8").count('"image/png": "')
+        assert all((site / file).is_file() and len(alt) >= 20 for file, alt in images)
+
+
+def test_a_published_course_has_buttons_that_open_its_notebooks(tmp_path):
+    course = copy_course(tmp_path / "course")
+    tool = course / "tools" / "publish.py"
+    subprocess.run([sys.executable, str(tool), "ada-l/images", "v2"], check=True)
+    folder = build(course, tmp_path / "build")
+    for path in NOTEBOOKS.glob("*.ipynb"):
+        page = (folder / "notebooks" / f"{path.stem}.html").read_text("utf-8")
+        place = f"ada-l/images/blob/v2/notebooks/{path.name}"
+        buttons = re.findall(r'<a href="([^"]+)"[^>]*class="btn[^"]*dropdown-item"', page)
+        assert f"https://colab.research.google.com/github/{place}" in buttons
+        [binder] = [link for link in buttons if link.startswith("https://mybinder.org/v2/gh/")]
+        assert f"ada-l/images/v2?urlpath=lab/tree/notebooks/{path.name}" in binder
+    assert "mybinder" not in (folder / "api" / "course_utils.plots.html").read_text("utf-8")
+
+
+@in_a_browser
+@pytest.mark.parametrize("width", [390, 1440])
+def test_every_page_loads_without_complaint(site, start, browser, width):
+    page = browser.new_page(viewport={"width": width, "height": 900})
+    found = []
+    page.on("console", lambda line: found.append(line.text) if line.type == "error" else None)
+    page.on("requestfailed", lambda r: found.append(r.url) if r.failure != LEFT_TOO_SOON else None)
+    page.on("response", lambda r: found.append(f"{r.status}: {r.url}") if r.status > 399 else None)
+    page.on("request", lambda r: found.append(r.url) if not r.url.startswith(start) else None)
+    for path in pages(site):
+        page.goto(f"{start}/{path.relative_to(site).as_posix()}")
+        wide = page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
+        found += [f"{wide} pixels too wide"] * (wide > 0)
+        found = [complaint for complaint in found if not complaint.startswith("data:")]
+        assert found == [], (path.name, found)
+    page.close()
+
+
+@in_a_browser
+def test_the_search_finds_a_term(start, browser):
+    page = browser.new_page()
+    page.goto(f"{start}/search.html?q=occlusion")
+    page.get_by_text("Search finished").wait_for(timeout=20_000)
+    results = page.inner_text("#search-results")
+    assert "Glossary" in results and "08. Looking inside" in results
+    page.close()
+
+
+@in_a_browser
+@pytest.mark.parametrize("width", [390, 1440])
+def test_a_reader_finds_the_way_to_the_next_notebook_and_back(start, browser, width):
+    page = browser.new_page(viewport={"width": width, "height": 900})
+    page.goto(f"{start}/index.html")
+    if width == 390:
+        page.get_by_role("button", name="Toggle primary sidebar").click()
+    page.get_by_role("link", name="04. Training curves").first.click()
+    page.get_by_role("link", name="05. Confusion matrices").last.click()
+    assert page.url.endswith("notebooks/05_confusion_matrices.html")
+    page.get_by_role("link", name="04. Training curves").last.click()
+    assert page.url.endswith("notebooks/04_training_curves.html")
+    page.close()
+
+
+@in_a_browser
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_nobody_is_shut_out(site, browser, scheme):
+    """axe-core finds nothing serious on any page."""
+    from axe_playwright_python.sync_playwright import Axe
+
+    page = browser.new_page(color_scheme=scheme)
+    for path in pages(site):
+        page.goto(path.as_uri())
+        found = [
+            (violation["id"], violation["nodes"][0]["html"][:200])
+            for violation in Axe().run(page, options=ONLY_VIOLATIONS).response["violations"]
+            if violation["impact"] in ("serious", "critical")
+        ]
+        assert found == [], (path.name, found)
+    page.close()
