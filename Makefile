@@ -11,41 +11,41 @@ READY := $(VENV)/.ready
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1|\2/p' Makefile | awk -F'|' '{ printf "%-16s %s\n", $$1, $$2 }'
 
-course: $(READY) ## run every notebook, leave HTML in build/html (ARGS: see python -m course_utils run --help)
-	$(RUN) -m course_utils run $(ARGS)
+course: $(READY) ## run every notebook, leave HTML in build/html (ARGS: see python -m tools run --help)
+	$(RUN) -m tools run $(ARGS)
 
 test: $(READY) ## run the tests, two at a time (ARGS go to pytest)
 	$(RUN) -m pytest -n 2 --maxschedchunk 1 $(ARGS)
 
-test-long: $(READY) ## run the tests that take long: kills, fuzzing, a classroom (ARGS go to pytest)
+test-long: $(READY) ## run the tests that take minutes (ARGS go to pytest)
 	$(RUN) -m pytest -n 2 --maxschedchunk 1 -m thorough $(ARGS)
 
 bench: $(READY) ## measure how fast the course is, against other ways (ARGS: see python -m benchmarks --help)
 	$(RUN) -m benchmarks $(ARGS)
 
 site: $(READY) ## build the website of the course, build/site/index.html
-	$(RUN) tools/build_site.py
+	$(RUN) -m tools site
 
 publish: $(READY) ## put the course's address on GitHub into its links (REPO=owner/name BRANCH=main)
-	$(RUN) tools/publish.py "$(REPO)" "$(BRANCH)"
+	$(RUN) -m tools publish "$(REPO)" "$(BRANCH)"
 
 lab: $(READY) ## open the notebooks in JupyterLab
 	$(RUN) -m jupyter lab notebooks
 
 notebooks: $(READY) ## execute the notebooks in place, for committing (ARGS: names of notebooks)
-	$(RUN) tools/execute_notebooks.py $(ARGS)
-	$(RUN) tools/write_pitfalls.py
+	$(RUN) -m tools execute $(ARGS)
+	$(RUN) -m tools pitfalls
 
 student: $(READY) ## make the edition for students, dist/student and a zip of it
-	$(RUN) -m course_utils student
+	$(RUN) -m tools student
 
 instructor: $(READY) ## make the edition for instructors, dist/instructor and a zip of it
-	$(RUN) -m course_utils instructor
+	$(RUN) -m tools instructor
 
 lint: $(READY) ## check the style of code and notebooks
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
-	$(RUN) tests/notebook_lint.py
+	$(RUN) -m tools lint
 
 clean: ## remove what notebooks, tests and commands wrote (the environment stays)
 	rm -rf build dist .pytest_cache .ruff_cache

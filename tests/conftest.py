@@ -1,11 +1,5 @@
 """What the tests share."""
 
-import os
-
-if "PYTEST_XDIST_WORKER" in os.environ:
-    # Two workers of two threads each would wait for one another on two cores. Before torch loads:
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
-
 import nbformat
 import pytest
 from small import small_notebook
