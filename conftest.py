@@ -2,6 +2,8 @@
 
 import os
 
+import pytest
+
 # Progress bars appear only in cells that are slow today: no stored output can hold them.
 os.environ["COURSE_PROGRESS"] = "off"
 
@@ -14,6 +16,7 @@ if workers > 1:
         os.environ.setdefault(variable, threads)
 
 
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config, log):
     """Keep the cells of a notebook together: they share a kernel."""
     if getattr(config.option, "nbval", False):
