@@ -1,0 +1,1 @@
+"""The machinery of the course; `python -m tools --help` lists the commands."""
