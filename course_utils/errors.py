@@ -1,8 +1,8 @@
-"""The errors whose messages are meant for users: one sentence that says what is wrong and what to do."""
+"""The errors whose messages are meant for users: one sentence with what is wrong and what to do."""
 
 
 class CourseError(Exception):
-    """Something a user can fix; the message says what is wrong and what to do."""
+    """Something a user can fix."""
 
 
 class DataError(CourseError, ValueError):
@@ -17,7 +17,7 @@ class TrainingError(CourseError):
     """Training cannot continue.
 
     Attributes:
-        history: The complete epochs, where `fit` raised the error.
+        history: The completed epochs, if `fit` raised the error.
     """
 
     history = None

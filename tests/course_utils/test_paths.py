@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from course_utils import paths
-from course_utils.paths import OutputFolderError, display_path, output_folder
+from course_utils.errors import CourseError
+from course_utils.paths import display_path, output_folder
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -18,7 +19,7 @@ def test_the_checkout_writes_to_build(monkeypatch):
 
 def test_an_installed_package_writes_below_the_working_directory(monkeypatch, tmp_path):
     monkeypatch.delenv("COURSE_OUTPUT", raising=False)
-    monkeypatch.setattr(paths, "repository", lambda: None)
+    monkeypatch.setattr(paths, "repository_root", lambda: None)
     monkeypatch.chdir(tmp_path)
     assert output_folder("data") == tmp_path / "build" / "data"
     assert (tmp_path / "build" / "data").is_dir()
@@ -33,7 +34,7 @@ def test_the_user_chooses_the_folder(monkeypatch, tmp_path):
 def test_a_file_in_the_way_is_told_in_one_sentence(monkeypatch, tmp_path):
     (tmp_path / "file").touch()
     monkeypatch.setenv("COURSE_OUTPUT", str(tmp_path / "file"))
-    with pytest.raises(OutputFolderError, match="Cannot make the folder .*set COURSE_OUTPUT"):
+    with pytest.raises(CourseError, match="Cannot create the folder .*set COURSE_OUTPUT"):
         output_folder("data")
 
 
@@ -41,7 +42,7 @@ def test_a_file_in_the_way_is_told_in_one_sentence(monkeypatch, tmp_path):
 def test_a_read_only_folder_is_told(monkeypatch, tmp_path):
     tmp_path.chmod(0o500)
     monkeypatch.setenv("COURSE_OUTPUT", str(tmp_path))
-    with pytest.raises(OutputFolderError, match="Cannot write"):
+    with pytest.raises(CourseError, match="Cannot write"):
         output_folder()
 
 
@@ -52,14 +53,3 @@ def test_paths_for_people(monkeypatch, tmp_path):
     assert display_path(tmp_path / "photos" / "a b.png") == "photos/a b.png"
     assert display_path("photos") == "photos"
     assert display_path(tmp_path.parent / "elsewhere") == "~/elsewhere"
-
-
-def test_without_a_home_to_write_to_ipython_and_matplotlib_get_a_folder(monkeypatch):
-    environment = {"HOME": str(ROOT), "USERPROFILE": str(ROOT), "MPLCONFIGDIR": "chosen"}
-    monkeypatch.setattr(os, "environ", environment)
-    paths.spare_home()
-    assert "IPYTHONDIR" not in environment
-    monkeypatch.setattr(os, "access", lambda *_: False)
-    paths.spare_home()
-    assert Path(environment["IPYTHONDIR"]).is_dir()
-    assert environment["MPLCONFIGDIR"] == "chosen"
