@@ -41,7 +41,7 @@ def class_shares(labels, num_classes):
 # %% 01.4
 # Each test image is compared with every training image, since a copy may stand anywhere.
 # any() answers once for each test image, so that a copy of two images is listed once.
-# (For many images one would compare hashes; integrity.check_folder does.)
+# (For many images one would compare hashes; health.check_folder does.)
 def leaked(train_images, test_images):
     return [
         index
