@@ -1,4 +1,1 @@
-"""How fast the course is, against the way tutorials do it and against other libraries.
-
-`python -m benchmarks` (or `make bench`) runs all comparisons; `--help` says what there is.
-"""
+"""Speed and accuracy of the course against other code: `python -m benchmarks`."""

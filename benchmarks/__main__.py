@@ -2,16 +2,14 @@
 
 import argparse
 import json
-from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
 from benchmarks import course, feeding, labels, step, timing, to_accuracy, transfer
-from benchmarks.timing import Row
 from course_utils.errors import DataError
 from course_utils.paths import display_path, output_folder
 
-COMPARISONS: dict[str, Callable[[argparse.Namespace], list[Row]]] = {
+COMPARISONS = {
     "fashion": to_accuracy.fashion_mnist,
     "cifar": to_accuracy.cifar10,
     "feeding": feeding.compare,
@@ -25,27 +23,27 @@ COMPARISONS: dict[str, Callable[[argparse.Namespace], list[Row]]] = {
 def arguments(given: list[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--only", nargs="+", choices=COMPARISONS, default=list(COMPARISONS))
+    parser.add_argument("--rounds", type=int, default=3, help="repetitions of each contender")
     parser.add_argument(
-        "--only", nargs="+", choices=COMPARISONS, default=list(COMPARISONS), help="which to run"
-    )
-    parser.add_argument("--rounds", type=int, default=3, help="turns of each contender")
-    parser.add_argument(
-        "--long-rounds", type=int, default=1, help="turns where one takes minutes: fashion, cifar"
+        "--long-rounds", type=int, default=1, help="repetitions that take minutes: fashion, cifar"
     )
     parser.add_argument(
-        "--short", action="store_true", help="leave out our own long trainings of fashion and cifar"
+        "--short", action="store_true", help="skip our own long training runs of fashion and cifar"
     )
     parser.add_argument(
-        "--fashion-mnist", help="a folder with the four idx files; downloaded if left out"
+        "--fashion-mnist", type=Path, help="a folder with the four IDX files (default: download)"
     )
-    parser.add_argument("--cifar10", help="a folder with train/ and test/; downloaded if left out")
+    parser.add_argument(
+        "--cifar10", type=Path, help="a folder with train/ and test/ (default: download)"
+    )
     return parser.parse_args(given)
 
 
 def main() -> None:
-    """Run what was asked for, print a table and write build/bench/results.json."""
+    """Run the selected comparisons, print a table and write build/bench/results.json."""
     options = arguments()
-    found: list[Row] = []
+    found: list[timing.Row] = []
     about = timing.machine()
     file = output_folder("bench") / "results.json"
     for name in options.only:
@@ -53,12 +51,12 @@ def main() -> None:
         try:
             found += COMPARISONS[name](options)
         except DataError as error:
-            print(f"    left out: {error}")
+            print(f"    skipped: {error}")
         content = {"machine": about, "results": [asdict(row) for row in found]}
         file.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     print("\n" + "\n".join(f"{key}: {value}" for key, value in about.items()) + "\n")
     print(timing.table(found) if found else "nothing was measured")
-    print(f"\nwritten to {display_path(Path(file))}")
+    print(f"\nwritten to {display_path(file)}")
 
 
 if __name__ == "__main__":

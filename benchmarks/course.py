@@ -1,86 +1,69 @@
-"""The course itself: how long its commands take, how much memory, and what an import costs."""
+"""The course itself: import time, and time and memory of its commands."""
 
 import argparse
-import subprocess
+import contextlib
 import sys
 import tempfile
-import threading
 import time
 
 import psutil
 
 from benchmarks.timing import Row, alternate, rows
 
+IMPORTS = ("torch", "course_utils", "course_utils.training", "course_utils.transfer")
+COMMANDS = {
+    "make course": ["-m", "tools", "run"],
+    "make test": ["-m", "pytest", "-n", "2", "--maxschedchunk", "1"],
+}
+
 
 def memory_of(process: psutil.Process) -> float:
-    """Add up the memory of a process and all its children, in MB."""
+    """Sum the memory of a process and its children, in MB; 0 if the process has ended."""
     total = 0
-    for one in [process, *process.children(recursive=True)]:
-        try:
-            total += one.memory_info().rss
-        except psutil.NoSuchProcess:
-            continue
+    try:
+        for member in [process, *process.children(recursive=True)]:
+            total += member.memory_info().rss
+    except psutil.NoSuchProcess:
+        pass
     return total / 1e6
 
 
-def watch(command: list[str]) -> tuple[float, float]:
-    """Run a command; give its seconds and the most memory it had, in MB.
+def watch(*arguments: str) -> tuple[float, float]:
+    """Run Python with these arguments.
+
+    Returns:
+        Its seconds, and the peak memory of all its processes in MB.
 
     Raises:
-        RuntimeError: It failed; the message is the end of what it said.
+        RuntimeError: It failed; the message is the end of its output.
     """
-    said = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")
-    start = time.perf_counter()
-    process = subprocess.Popen(command, stdout=said, stderr=subprocess.STDOUT)
-    seen = psutil.Process(process.pid)
-    most = 0.0
-    done = threading.Event()
-
-    def look() -> None:
-        nonlocal most
-        while not done.wait(0.2):
-            try:
-                most = max(most, memory_of(seen))
-            except psutil.NoSuchProcess:
-                return
-
-    watcher = threading.Thread(target=look)
-    watcher.start()
-    status = process.wait()
-    done.set()
-    watcher.join()
-    seconds = time.perf_counter() - start
-    with said:
-        said.seek(0)
-        if status:
-            raise RuntimeError(said.read()[-2000:])
-    return seconds, most
+    with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as output:
+        start = time.perf_counter()
+        process = psutil.Popen([sys.executable, *arguments], stdout=output, stderr=output)
+        peak = 0.0
+        while process.poll() is None:
+            peak = max(peak, memory_of(process))
+            with contextlib.suppress(psutil.TimeoutExpired):
+                process.wait(0.2)
+        seconds = time.perf_counter() - start
+        output.seek(0)
+        if process.returncode:
+            raise RuntimeError(output.read()[-2000:])
+    return seconds, peak
 
 
 def compare(options: argparse.Namespace) -> list[Row]:
-    """Time the start of the package, and each command once."""
-    python = [sys.executable, "-c"]
-    imports = {
-        "import torch": "import torch",
-        "import course_utils": "import course_utils",
-        "import course_utils.training": "import course_utils.training",
-        "import course_utils.transfer": "import course_utils.transfer",
+    """Time the imports, and each command once."""
+    contenders = {
+        f"import {name}": lambda name=name: watch("-c", f"import {name}")[0] for name in IMPORTS
     }
-    values = alternate(
-        {name: lambda code=code: watch([*python, code])[0] for name, code in imports.items()},
-        options.rounds,
-    )
-    found = rows("start-up", values, "s")
-    commands = {
-        "make course": ["-m", "course_utils", "run"],
-        "make test": ["-m", "pytest", "-n", "2", "--maxschedchunk", "1"],
-    }
-    for name, command in commands.items():
+    found = rows("start-up", alternate(contenders, options.rounds), "s")
+    for name, command in COMMANDS.items():
         try:
-            taken, most = watch([sys.executable, *command])
+            seconds, peak = watch(*command)
         except RuntimeError as error:
-            print(f"    left out: {name} failed:\n{error}")
+            print(f"    skipped: {name} failed:\n{error}")
             continue
-        found += rows(f"{name}, time", {name: [taken]}, "s")
-        found += rows(f"{name}, peak memory of all processes", {name: [most]}, "MB")
+        found += rows(f"{name}, time", {name: [seconds]}, "s")
+        found += rows(f"{name}, peak memory of all processes", {name: [peak]}, "MB")
     return found

@@ -1,15 +1,14 @@
-"""Images per second out of a folder of JPEG files, ready for a network: decoded, 224 px, augmented.
+"""Images per second from a folder of JPEG files to network input: decoded, 224 px, augmented.
 
-The plain way decodes, resizes and augments every image in every epoch. Ours decodes once, on all
-cores and no larger than needed, keeps the result in a file, and augments whole batches.
+torchvision's classic loader decodes, resizes and augments every image in every epoch. Ours decodes
+once, on all cores and no larger than needed, caches the result, and augments whole batches.
 """
 
 import argparse
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +23,6 @@ from course_utils.catalog import prepare_dataset
 from course_utils.datasets import InMemoryDataset, image_folder, make_loader
 from course_utils.image_io import load_image
 from course_utils.paths import output_folder
-from course_utils.transfer import IMAGENET_MEAN, IMAGENET_STD
 from course_utils.transforms import (
     BatchRandomCrop,
     BatchRandomHorizontalFlip,
@@ -33,11 +31,12 @@ from course_utils.transforms import (
 )
 
 COUNT = 300
-SIZES = ((640, 480), (1600, 1200))  # pixels; a picture of the web, and one sent by messenger
+SIZES = ((640, 480), (1600, 1200))  # pixels, of a web page and of a messenger
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's
 
 
 def write_photos(folder: Path, size: tuple[int, int]) -> None:
-    """Write JPEG photographs: cutouts, enlarged, on a background with the noise of a camera."""
+    """Write JPEG photographs: cutouts, enlarged, on a background with camera noise."""
     rng = np.random.default_rng(0)
     sources = sorted(prepare_dataset("cutouts").glob("train/*/*"))
     for number in range(COUNT):
@@ -53,57 +52,37 @@ def write_photos(folder: Path, size: tuple[int, int]) -> None:
         photo.save(path, quality=90)
 
 
-@contextmanager
-def empty_folder() -> Iterator[Path]:
-    """Give a scratch folder below build/."""
-    with tempfile.TemporaryDirectory(dir=output_folder("bench")) as folder:
-        yield Path(folder)
-
-
 def plain_loader(photos: Path, num_workers: int) -> DataLoader:
-    """Make torchvision's loader with PIL transforms, as its documentation shows it."""
+    """Create torchvision's loader with PIL transforms, as its documentation shows it."""
     transform = transforms.Compose(
         [
             transforms.Resize((256, 256)),
             transforms.RandomCrop(224),
             transforms.RandomHorizontalFlip(),
             transforms.ToTensor(),
-            transforms.Normalize(IMAGENET_MEAN, IMAGENET_STD),
+            transforms.Normalize(MEAN, STD),
         ]
     )
     dataset = datasets.ImageFolder(photos, transform)
     return DataLoader(dataset, 32, shuffle=True, num_workers=num_workers)
 
 
-def our_loader(photos: Path, cache: Path) -> DataLoader:
-    """Make the course's loader; the first time it decodes, later it reads what it kept."""
-    augment = v2.Compose(
-        [
-            BatchRandomHorizontalFlip(),
-            BatchRandomCrop(224),
-            scale_and_normalize(torch.tensor(IMAGENET_MEAN), torch.tensor(IMAGENET_STD)),
-        ]
-    )
+def our_loader(photos: Path, cache: str | Path) -> DataLoader:
+    """Create the course's loader, which decodes into the cache the first time."""
+    normalize = scale_and_normalize(torch.tensor(MEAN), torch.tensor(STD))
     memory = InMemoryDataset.decode(
         image_folder(photos),
         resize_to_square(256, "squash"),
         draft=256,
         cache=cache,
-        batch_transform=augment,
+        batch_transform=v2.Compose([BatchRandomHorizontalFlip(), BatchRandomCrop(224), normalize]),
     )
     return make_loader(memory, 32, shuffle=True)
 
 
-def per_second(loader: DataLoader, start: float) -> float:
-    """Go through a loader once; give images per second since `start`."""
-    count = sum(len(images) for images, _ in loader)
-    return count / (time.perf_counter() - start)
-
-
-def decode_only(photos: Path, draft: int | None) -> float:
+def decode_only(photos: Path, draft: int | None) -> int:
     """Decode every file on all cores and do nothing else: no loader can be faster."""
-    start = time.perf_counter()
-    paths = sorted(photos.glob("*/*.jpg"))
+    paths = list(photos.glob("*/*.jpg"))
 
     def decode(path: Path) -> None:
         with Image.open(path) as image:
@@ -113,49 +92,45 @@ def decode_only(photos: Path, draft: int | None) -> float:
 
     with ThreadPoolExecutor(torch.get_num_threads()) as threads:
         list(threads.map(decode, paths))
-    return len(paths) / (time.perf_counter() - start)
+    return len(paths)
 
 
-def compare(options: argparse.Namespace) -> list[Row]:
-    """Compare the first and the later epochs, for each size of photographs."""
-    return [row for size in SIZES for row in compare_size(size, options.rounds)]
+def count(loader: DataLoader) -> int:
+    """Go through a loader once and count its images."""
+    return sum(len(images) for images, _ in loader)
+
+
+def per_second(work: Callable[[], int]) -> float:
+    """Call a function and divide the number of images that it returns by its seconds."""
+    start = time.perf_counter()
+    return work() / (time.perf_counter() - start)
 
 
 def compare_size(size: tuple[int, int], rounds: int) -> list[Row]:
-    """Compare the first and the later epochs.
-
-    Args:
-        size: Width and height of the photographs in pixels.
-        rounds: How many turns each contender has.
-    """
-    with empty_folder() as photos:
+    """Compare the first and the later epochs for photographs of one size (width, height)."""
+    with tempfile.TemporaryDirectory(dir=output_folder("bench")) as scratch:
+        photos, kept = Path(scratch, "photos"), Path(scratch, "cache")
+        photos.mkdir()
         write_photos(photos, size)
+        our_loader(photos, kept)
 
-        def plain(num_workers: int) -> float:
-            start = time.perf_counter()
-            return per_second(plain_loader(photos, num_workers), start)
+        def first_epoch() -> int:
+            with tempfile.TemporaryDirectory(dir=scratch) as cache:
+                return count(our_loader(photos, cache))
 
-        def first() -> float:
-            with empty_folder() as cache:
-                start = time.perf_counter()
-                return per_second(our_loader(photos, cache), start)
-
-        with empty_folder() as cache:
-            our_loader(photos, cache)
-
-            def later() -> float:
-                start = time.perf_counter()
-                return per_second(our_loader(photos, cache), start)
-
-            values = alternate(
-                {
-                    "torchvision with PIL, no workers": lambda: plain(0),
-                    "torchvision with PIL, 2 workers": lambda: plain(2),
-                    "ours, first epoch (decodes and keeps)": first,
-                    "ours, later epochs": later,
-                    "limit: decoding alone, all cores": lambda: decode_only(photos, None),
-                    "limit: decoding alone, draft": lambda: decode_only(photos, 256),
-                },
-                rounds,
-            )
+        work = {
+            "torchvision with PIL, no workers": lambda: count(plain_loader(photos, 0)),
+            "torchvision with PIL, 2 workers": lambda: count(plain_loader(photos, 2)),
+            "ours, first epoch (decodes and caches)": first_epoch,
+            "ours, later epochs": lambda: count(our_loader(photos, kept)),
+            "limit: decoding alone, all cores": lambda: decode_only(photos, None),
+            "limit: decoding alone, draft": lambda: decode_only(photos, 256),
+        }
+        contenders = {name: lambda act=act: per_second(act) for name, act in work.items()}
+        values = alternate(contenders, rounds)
     return rows(f"feeding, {COUNT} JPEG files of {size[0]}x{size[1]}", values, "images/s")
+
+
+def compare(options: argparse.Namespace) -> list[Row]:
+    """Compare the loaders for each size of photographs."""
+    return [row for size in SIZES for row in compare_size(size, options.rounds)]

@@ -1,33 +1,35 @@
-"""One epoch of `fit` against the bare loop, and against the loops of other libraries."""
+"""Epochs of `fit` against a bare loop, and against the loops of other libraries."""
 
 import argparse
 import contextlib
+import importlib
 import io
 import logging
-import time
 import warnings
 from collections.abc import Callable
 
 import torch
 from torch import nn
+from torch.nn.functional import cross_entropy
 from torch.utils.data import DataLoader
 
-from benchmarks.timing import Row, alternate, rows
+from benchmarks.timing import Row, alternate, rows, seconds
 from course_utils import models, training
 from course_utils.datasets import load_in_memory, make_loader
 
 EPOCHS = 3
+SETTINGS = ((64, 16), (32, 2))  # batch size, width of the network
 
 
 def bare_loop(net: nn.Module, train: DataLoader, val: DataLoader) -> None:
-    """Train and measure with nothing but torch."""
+    """Train and evaluate with nothing but torch."""
     optimizer = torch.optim.AdamW(net.parameters(), lr=1e-3)
     for _ in range(EPOCHS):
-        net.train()
         loss_sum = correct = 0
+        net.train()
         for images, labels in train:
             logits = net(images)
-            loss = nn.functional.cross_entropy(logits, labels)
+            loss = cross_entropy(logits, labels)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
@@ -37,14 +39,13 @@ def bare_loop(net: nn.Module, train: DataLoader, val: DataLoader) -> None:
         with torch.no_grad():
             for images, labels in val:
                 logits = net(images)
-                loss_sum += nn.functional.cross_entropy(logits, labels).item() * len(labels)
+                loss_sum += cross_entropy(logits, labels).item() * len(labels)
                 correct += (logits.argmax(1) == labels).sum().item()
 
 
 def fit(net: nn.Module, train: DataLoader, val: DataLoader) -> None:
     """Train with the course's `fit`."""
-    optimizer = torch.optim.AdamW(net.parameters(), lr=1e-3)
-    training.fit(net, train, val, optimizer, EPOCHS)
+    training.fit(net, train, val, torch.optim.AdamW(net.parameters(), lr=1e-3), EPOCHS)
 
 
 def lightning_trainer(net: nn.Module, train: DataLoader, val: DataLoader) -> None:
@@ -56,20 +57,17 @@ def lightning_trainer(net: nn.Module, train: DataLoader, val: DataLoader) -> Non
             super().__init__()
             self.net = net
 
-        def training_step(self, batch: list[torch.Tensor], index: int) -> torch.Tensor:
-            return self._measure(batch, "train")
-
-        def validation_step(self, batch: list[torch.Tensor], index: int) -> None:
-            self._measure(batch, "val")
-
-        def _measure(self, batch: list[torch.Tensor], name: str) -> torch.Tensor:
+        def training_step(self, batch: list[torch.Tensor], name: str = "train") -> torch.Tensor:
             images, labels = batch
             logits = self.net(images)
-            loss = nn.functional.cross_entropy(logits, labels)
-            right = (logits.argmax(1) == labels).float().mean()
-            values = {f"{name}_loss": loss, f"{name}_accuracy": right}
+            loss = cross_entropy(logits, labels)
+            accuracy = (logits.argmax(1) == labels).float().mean()
+            values = {f"{name}_loss": loss, f"{name}_accuracy": accuracy}
             self.log_dict(values, on_epoch=True, on_step=False, batch_size=len(labels))
             return loss
+
+        def validation_step(self, batch: list[torch.Tensor]) -> None:
+            self.training_step(batch, "val")
 
         def configure_optimizers(self) -> torch.optim.Optimizer:
             return torch.optim.AdamW(self.parameters(), lr=1e-3)
@@ -88,7 +86,7 @@ def lightning_trainer(net: nn.Module, train: DataLoader, val: DataLoader) -> Non
 
 
 def fastai_learner(net: nn.Module, train: DataLoader, val: DataLoader) -> None:
-    """Train with fastai's Learner, without progress bar."""
+    """Train with fastai's Learner."""
     from fastai.data.core import DataLoaders
     from fastai.learner import Learner
     from fastai.metrics import accuracy
@@ -97,55 +95,36 @@ def fastai_learner(net: nn.Module, train: DataLoader, val: DataLoader) -> None:
     def optimizer(parameters: list, lr: float) -> OptimWrapper:
         return OptimWrapper(parameters, torch.optim.AdamW, lr=lr)
 
-    learner = Learner(
-        DataLoaders(train, val, device=torch.device("cpu")),
-        net,
-        loss_func=nn.CrossEntropyLoss(),
-        opt_func=optimizer,
-        metrics=accuracy,
-        lr=1e-3,
-    )
-    learner.fit(EPOCHS)
-
-
-def missing(module: str) -> bool:
-    """Say whether a library is not installed, or does not work with this torch."""
-    try:
-        __import__(module)
-    except Exception:
-        return True
-    return False
+    data = DataLoaders(train, val, device=torch.device("cpu"))
+    loss_fn = nn.CrossEntropyLoss()
+    Learner(data, net, loss_func=loss_fn, opt_func=optimizer, metrics=accuracy, lr=1e-3).fit(EPOCHS)
 
 
 def compare(options: argparse.Namespace) -> list[Row]:
     """Give each loop the same network, the same images and the same order."""
     sets = load_in_memory("fashion-mini", 28)
-    contenders: dict[str, Callable] = {"bare loop": bare_loop, "fit": fit}
+    loops: dict[str, Callable] = {"bare loop": bare_loop, "fit": fit}
     for name, loop in {"lightning": lightning_trainer, "fastai": fastai_learner}.items():
-        if missing(name):
-            print(f"    left out: {name} (python -m pip install {name})")
-        else:
-            contenders[name] = loop
+        try:
+            importlib.import_module(name)
+            loops[name] = loop
+        except Exception as error:  # not installed, or not made for this version of torch
+            print(f"    skipped: {name} ({error})")
 
     def measure(loop: Callable, batch_size: int, width: int) -> float:
         torch.manual_seed(0)
         net = models.SmallCNN(1, 10, width)
         train = make_loader(sets["train"], batch_size, shuffle=True)
         val = make_loader(sets["val"], 500)
-        start = time.perf_counter()
         with warnings.catch_warnings(action="ignore"), contextlib.redirect_stdout(io.StringIO()):
-            loop(net, train, val)
-        return time.perf_counter() - start
+            return seconds(lambda: loop(net, train, val))
 
     found = []
-    for batch_size, width in ((64, 16), (32, 2)):
-        values = alternate(
-            {
-                name: lambda loop=loop, b=batch_size, w=width: measure(loop, b, w)
-                for name, loop in contenders.items()
-            },
-            2 * options.rounds + 1,
-        )
+    for batch_size, width in SETTINGS:
+        contenders = {
+            name: lambda loop=loop, b=batch_size, w=width: measure(loop, b, w)
+            for name, loop in loops.items()
+        }
         title = f"step, {EPOCHS} epochs of 5,000 images, batches of {batch_size}, width {width}"
-        found += rows(title, values, "s")
+        found += rows(title, alternate(contenders, 2 * options.rounds + 1), "s")
     return found

@@ -1,4 +1,4 @@
-"""What every comparison shares: alternate runs, medians, ratios, and a table."""
+"""What all comparisons share: alternating runs, medians, ratios, and a table."""
 
 import os
 import platform
@@ -13,42 +13,35 @@ import torch
 
 from course_utils.training import amp_dtype
 
+SMALLER_IS_BETTER = ("s", "MB")  # units
+
 
 @dataclass
 class Row:
     """One contender of a comparison.
 
     Attributes:
-        comparison: What was compared.
-        contender: Who did it.
         value: The median of all runs.
-        unit: Of the value.
         ratio: How many times as good as the first contender of the comparison.
-        runs: All values.
-        note: What else a reader should know.
     """
 
     comparison: str
     contender: str
-    value: float | None
+    value: float
     unit: str
-    ratio: float | None
+    ratio: float
     runs: list[float]
     note: str = ""
 
 
 def alternate(contenders: Mapping[str, Callable[[], float]], rounds: int) -> dict[str, list[float]]:
-    """Let the contenders take turns, so that a slow minute of the machine hits them all.
+    """Run the contenders in turns, so that a slow minute of the machine affects all of them.
 
-    Every other round goes backwards: what one leaves behind, such as a full memory or a warm
-    processor, does not always meet the same one.
-
-    Args:
-        contenders: Functions by name; each does the work once and gives what it measured.
-        rounds: How many turns each has.
+    Every other round goes backwards: what a contender leaves behind, such as a warm processor,
+    does not always affect the same one.
 
     Returns:
-        All values by name.
+        All values by contender.
     """
     values: dict[str, list[float]] = {name: [] for name in contenders}
     for number in range(1, rounds + 1):
@@ -58,15 +51,11 @@ def alternate(contenders: Mapping[str, Callable[[], float]], rounds: int) -> dic
     return values
 
 
-def seconds(work: Callable[[], object]) -> Callable[[], float]:
-    """Turn a function into one that gives how many seconds it took."""
-
-    def measure() -> float:
-        start = time.perf_counter()
-        work()
-        return time.perf_counter() - start
-
-    return measure
+def seconds(work: Callable[[], object]) -> float:
+    """Call a function and return how many seconds it took."""
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
 
 
 def rows(
@@ -75,27 +64,16 @@ def rows(
     unit: str,
     notes: Mapping[str, str] | None = None,
 ) -> list[Row]:
-    """Summarize a comparison; its first contender is the reference.
-
-    Args:
-        comparison: What was compared.
-        values: All values by contender.
-        unit: "s" and "MB" are better when small, everything else when large.
-        notes: Remarks by contender.
-
-    Returns:
-        One row a contender.
-    """
+    """Summarize a comparison, one row per contender; the first one is the reference."""
     medians = {name: statistics.median(runs) for name, runs in values.items()}
     first = next(iter(medians.values()))
-    small_is_good = unit in ("s", "MB")
     return [
         Row(
             comparison,
             name,
             median,
             unit,
-            first / median if small_is_good else median / first,
+            first / median if unit in SMALLER_IS_BETTER else median / first,
             values[name],
             (notes or {}).get(name, ""),
         )
@@ -104,29 +82,26 @@ def rows(
 
 
 def table(found: list[Row]) -> str:
-    """Write the rows as a table for people."""
+    """Format the rows for reading."""
     frame = pd.DataFrame([asdict(row) for row in found]).drop(columns="runs")
-    frame["value"] = frame.value.map(lambda value: f"{value:,.4g}")
-    frame["ratio"] = frame.ratio.map(lambda ratio: f"{ratio:.2f}x")
+    frame["value"] = frame.value.map("{:,.4g}".format)
+    frame["ratio"] = frame.ratio.map("{:.2f}x".format)
     return frame.to_string(index=False, max_colwidth=90, justify="left")
 
 
-def machine() -> dict[str, str | int | float]:
+def machine() -> dict[str, str | int | None]:
     """Describe the machine, for the head of every table."""
     name = platform.processor() or platform.machine()
     info = Path("/proc/cpuinfo")
     if info.is_file():
         lines = [line for line in info.read_text().splitlines() if line.startswith("model name")]
         name = lines[0].split(":")[1].strip() if lines else name
-    pages = {"SC_PAGE_SIZE", "SC_PHYS_PAGES"} <= getattr(os, "sysconf_names", {}).keys()
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30 if pages else 0.0
     return {
         "processor": name,
-        "cores": os.cpu_count() or 0,
+        "cores": os.cpu_count(),
         "threads of torch": torch.get_num_threads(),
         "instructions": torch.backends.cpu.get_cpu_capability(),
-        "short numbers": str(amp_dtype(torch.device("cpu"))),
-        "GiB of memory": round(memory, 1),
+        "reduced precision": str(amp_dtype(torch.device("cpu"))),
         "system": platform.platform(),
         "python": platform.python_version(),
         "torch": torch.__version__,

@@ -1,0 +1,88 @@
+"""The benchmarks start, and their table shows what was measured."""
+
+import argparse
+import runpy
+import sys
+
+import pytest
+import torch
+
+from benchmarks import course, feeding, reference, timing, to_accuracy
+from course_utils.datasets import InMemoryDataset
+
+
+def test_the_command_explains_itself(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["benchmarks", "--help"])
+    with pytest.raises(SystemExit, match="0"):
+        runpy.run_module("benchmarks", run_name="__main__")
+    assert "--only {fashion,cifar,feeding,step,transfer,labels,course}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("unit", "ratio"), [("s", 0.5), ("MB", 0.5), ("images/s", 2.0)])
+def test_a_larger_ratio_is_better_in_every_unit(unit, ratio):
+    found = timing.rows("a", {"reference": [1.0, 9.0, 2.0], "ours": [4.0]}, unit)
+    assert [row.value for row in found] == [2.0, 4.0]
+    assert [row.ratio for row in found] == [1.0, ratio]
+    assert found[0].runs == [1.0, 9.0, 2.0]
+    assert f"{ratio:.2f}x" in timing.table(found).splitlines()[-1]
+
+
+def test_contenders_alternate():
+    turns = []
+    values = timing.alternate(
+        {name: lambda name=name: turns.append(name) or len(turns) for name in "ab"}, 3
+    )
+    assert turns == list("abbaab")
+    assert values == {"a": [1, 4, 5], "b": [2, 3, 6]}
+
+
+def test_every_network_accepts_its_images():
+    gray, colored = torch.zeros(2, 1, 28, 28), torch.zeros(2, 3, 32, 32)
+    assert reference.tutorial_cnn()(gray).shape == (2, 10)
+    assert reference.resnet8()(colored).shape == (2, 10)
+    for images in (torch.randn(50, 1, 28, 28), torch.randn(50, 3, 32, 32)):
+        assert to_accuracy.fast_net(images, (4, 8, 8))(images[:2]).shape == (2, 10)
+
+
+def test_mirrored_images_are_averaged_in_eval_mode_only():
+    net = to_accuracy.MirrorAverage(torch.nn.Flatten())
+    images = torch.randn(2, 1, 1, 3)
+    assert torch.equal(net(images), images.flatten(1))
+    assert torch.allclose(net.eval()(images), (images + images.flip(3)).flatten(1) / 2)
+
+
+@pytest.mark.parametrize("shift", [0, 2])
+def test_the_fast_training_learns_and_records_the_time(shift):
+    torch.manual_seed(0)
+    targets = torch.arange(300) % 2
+    images = torch.randint(100, (300, 1, 28, 28)) + 100 * targets[:, None, None, None]
+    data = InMemoryDataset(images.to(torch.uint8), targets, ["dark", "bright"])
+    sets = {"train": data, "test": data}
+    curve = to_accuracy.train_fast((4, 8, 8), sets, epochs=2, batch_size=8, shift=shift)
+    seconds, accuracies = zip(*curve, strict=True)
+    assert 0 < seconds[0] < seconds[1]
+    assert accuracies[1] > 0.9
+
+
+def test_a_reference_runs_to_its_goal_and_no_further():
+    curve = iter([(1.0, 0.5), (2.0, 0.9), (3.0, 0.95)])
+    assert to_accuracy.follow(curve, 0.9) == [(1.0, 0.5), (2.0, 0.9)]
+    assert next(curve) == (3.0, 0.95)
+
+
+def test_the_loaders_are_compared_on_the_same_photographs(monkeypatch, tmp_path):
+    monkeypatch.setenv("COURSE_OUTPUT", str(tmp_path))
+    monkeypatch.setattr(feeding, "COUNT", 30)
+    monkeypatch.setattr(feeding, "SIZES", ((320, 240),))
+    found = feeding.compare(argparse.Namespace(rounds=1))
+    assert len(found) == 6
+    assert all(row.value > 0 for row in found)
+
+
+def test_a_command_is_measured_with_its_children():
+    child = "import time; data = b'x' * 200_000_000; time.sleep(1)"
+    parent = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {child!r}])"
+    _, peak = course.watch("-c", parent)
+    assert peak > 200
+    with pytest.raises(RuntimeError, match="too bad"):
+        course.watch("-c", "raise SystemExit('too bad')")
