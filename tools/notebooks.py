@@ -145,11 +145,11 @@ def _yaml(text: str) -> object:
         return text
 
 
-def kernel_environment(threads: int = 1) -> dict[str, str]:
-    """Return the environment variables for a kernel that computes with so many threads.
+def kernel_environment(threads: int | None = None) -> dict[str, str]:
+    """Return the environment variables of a kernel: progress bars off, limited threads.
 
     Several kernels with as many threads each as there are cores slow one another down more than
-    tenfold. Progress bars are off: stored outputs must not contain them.
+    tenfold. None leaves the number to the libraries; variables that are set already are kept.
     """
-    limits = dict.fromkeys(THREAD_VARIABLES, str(threads))
-    return os.environ | limits | {"COURSE_PROGRESS": "off"}
+    limits = dict.fromkeys(THREAD_VARIABLES, str(threads)) if threads else {}
+    return limits | os.environ | {"COURSE_PROGRESS": "off"}

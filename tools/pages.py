@@ -1,0 +1,77 @@
+"""Write executed notebooks, and Markdown, as HTML pages that load nothing from elsewhere."""
+
+import re
+from pathlib import Path
+
+import nbformat
+from jinja2 import Template
+from nbconvert import HTMLExporter
+from nbformat import NotebookNode
+from nbformat.v4 import new_markdown_cell, new_notebook
+
+from tools.notebooks import NOTEBOOKS, headline, title
+
+# JupyterLab's look, without the scripts that it loads from the web, and with alt texts.
+TEMPLATE = """{% extends "lab/index.html.j2" %}
+{% block html_head_js %}{% endblock %}
+{% block html_head_js_mathjax %}{% endblock %}
+{% block html_head_js_mermaidjs %}{% endblock %}
+{% block html_head_css %}
+<style>main { max-width: 60rem; margin: auto; }</style>
+{% endblock %}
+{% block data_png scoped %}
+<img src="data:image/png;base64,{{ output.data["image/png"] | escape_html }}"
+alt="{{ (output | get_metadata("alt", "image/png") or "") | escape_html }}">
+{% endblock %}
+"""
+INDEX = Template(
+    """# Image classification with PyTorch
+
+<table>
+<tr><th>Notebook</th><th>Result</th><th>Minutes</th></tr>
+{% for name, title, result, minutes in rows %}
+<tr><td><a href="{{ name }}.html">{{ title }}</a></td>
+<td>{{ result }}</td><td>{{ "%.1f" | format(minutes) }}</td></tr>
+{% endfor %}
+</table>
+
+[Glossary](glossary.md) · [Pitfalls](pitfalls.md)
+""",
+    autoescape=True,
+    trim_blocks=True,
+)
+BACK = "[All notebooks](index.html)"
+
+
+def write_notebook(nb: NotebookNode, target: Path) -> None:
+    """Write a notebook as one HTML file."""
+    exporter = HTMLExporter(
+        raw_template=TEMPLATE, exclude_input_prompt=True, exclude_output_prompt=True
+    )
+    back = [new_markdown_cell(BACK)] if target.name != "index.html" else []
+    page = new_notebook(cells=[*back, *nb.cells], metadata=nb.metadata)
+    body, _ = exporter.from_notebook_node(page, {"metadata": {"name": title(nb)}})
+    # Links between the notebooks lead from page to page.
+    body = re.sub(r'(\bhref="(?:\d\d_\w+|glossary|pitfalls))\.(?:ipynb|md)\b', r"\1.html", body)
+    target.write_text(body, encoding="utf-8")
+
+
+def write_markdown(text: str, target: Path) -> None:
+    """Write a page of Markdown as one HTML file, with lower-case anchors as on GitHub."""
+    write_notebook(new_notebook(cells=[new_markdown_cell(text)]), target)
+    body = target.read_text("utf-8")
+    body = re.sub(r'(<h\d id=")([^"]*)', lambda found: found[1] + found[2].lower(), body)
+    target.write_text(body, encoding="utf-8")
+
+
+def write_index(executed: Path, folder: Path) -> None:
+    """Write `index.html`, which links the executed notebooks, and the glossary and pitfalls."""
+    rows = []
+    for path in sorted(executed.glob("*.ipynb")):
+        nb = nbformat.read(path, as_version=4)
+        run = nb.metadata.course.run
+        result = f"failed at {run.error}" if run.error else headline(nb)
+        rows.append((path.stem, title(nb), result, run.seconds / 60))
+    write_markdown(INDEX.render(rows=rows), folder / "index.html")
+    for path in NOTEBOOKS.glob("*.md"):
+        write_markdown(path.read_text("utf-8"), folder / f"{path.stem}.html")

@@ -1,0 +1,179 @@
+"""Run notebooks with nbclient, several at a time, in kernels of this interpreter."""
+
+import asyncio
+import sys
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed, wait
+from pathlib import Path
+
+import nbformat
+from ipykernel.kernelspec import get_kernel_dict
+from joblib import cpu_count
+from jupyter_client import AsyncKernelManager
+from jupyter_client.kernelspec import KernelSpec
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError
+from nbformat import NotebookNode
+from tqdm import tqdm
+
+from tools.notebooks import headline, kernel_environment, sections
+from tools.pages import write_index, write_notebook
+
+CELL_TIMEOUT = 900  # seconds
+LANGUAGE = {
+    "name": "python",
+    "file_extension": ".py",
+    "mimetype": "text/x-python",
+    "pygments_lexer": "ipython3",
+}
+KERNEL = {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}
+LASTING_METADATA = ("tags", "slideshow", "jupyter")
+
+
+class Kernel(AsyncKernelManager):
+    """A kernel of this interpreter: the one that is named "python3" may belong to another."""
+
+    # ipykernel warns in every kernel that local connections are not encrypted.
+    kernel_spec = KernelSpec(**get_kernel_dict(["--log-level=ERROR"]))
+
+
+class Run:
+    """A notebook and how its run ended.
+
+    Attributes:
+        path: The notebook's file.
+        nb: The notebook; its outputs are replaced while it runs.
+        error: The failing cell, its section and the error; empty if every cell ran.
+        seconds: How long the run took.
+    """
+
+    def __init__(self, path: Path, nb: NotebookNode, timeout: int = CELL_TIMEOUT) -> None:
+        """Prepare a run; `timeout` is the longest time for a cell, in seconds."""
+        self.path, self.nb, self.timeout = path, nb, timeout
+        self.error, self.seconds = "", 0.0
+        self.code = [i for i, cell in enumerate(nb.cells) if cell.cell_type == "code"]
+        self.place = "start of the kernel"
+        self.client = NotebookClient(
+            nb,
+            timeout=timeout,
+            startup_timeout=300,
+            kernel_manager_class=Kernel,
+            coalesce_streams=True,
+            record_timing=False,
+        )
+
+    def execute(self, environment: dict[str, str], bar: tqdm) -> None:
+        """Run all cells, up to the first that fails."""
+        for i in self.code:
+            self.nb.cells[i].outputs, self.nb.cells[i].execution_count = [], None
+        self.client.on_cell_execute = lambda cell, cell_index: self._enter(cell_index, bar)
+        start = time.monotonic()
+        try:
+            self.client.execute(cwd=str(Path.cwd()), env=environment)
+        except CellExecutionError as error:
+            reason = f"{error.ename}: {error.evalue}".strip().splitlines()[0]
+            self.error = f"{self.place}: {reason}"
+        except TimeoutError:
+            self.error = f"{self.place}: took longer than {self.timeout} seconds"
+        except RuntimeError as error:  # the kernel died, or did not start
+            self.error = f"{self.place}: {error}"
+        self.seconds = time.monotonic() - start
+
+    def stop(self) -> None:
+        """Kill the kernel, if it runs."""
+        if self.client.km and self.client.km.has_kernel:
+            self.client.km.provisioner.process.kill()
+
+    def _enter(self, index: int, bar: tqdm) -> None:
+        if index not in self.code:
+            return
+        number, section = self.code.index(index) + 1, sections(self.nb)[index]
+        self.place = f"cell {number}/{len(self.code)}" + (f" ({section})" if section else "")
+        bar.set_description(f"{self.path.stem} {self.place}", refresh=False)
+        bar.update()
+
+
+def run_all(runs: Sequence[Run], finish: Callable[[Run], None], jobs: int = 1) -> None:
+    """Run notebooks; one that fails does not stop the others, Ctrl-C stops all.
+
+    Args:
+        runs: The notebooks.
+        finish: Called after each run.
+        jobs: How many notebooks run at a time; they share the cores.
+    """
+    if sys.platform == "win32":  # ZeroMQ needs another event loop than the default there
+        asyncio.set_event_loop_policy(asyncio.WindowsSelectorEventLoopPolicy())
+    environment = kernel_environment(max(1, cpu_count() // jobs) if jobs > 1 else None)
+    total = sum(len(run.code) for run in runs)
+    bar = tqdm(total=total, unit="cell", leave=False, disable=None)  # shown on terminals only
+
+    def execute(run: Run) -> None:
+        run.execute(environment, bar)
+        finish(run)
+        outcome = f"failed at {run.error}" if run.error else "ok"
+        tqdm.write(f"{run.path.stem}: {outcome} ({run.seconds:.0f} s)")
+
+    with bar, ThreadPoolExecutor(jobs) as pool:
+        futures = [pool.submit(execute, run) for run in runs]
+        try:
+            for future in as_completed(futures):
+                future.result()
+        except BaseException:
+            _stop(runs, futures)
+            raise
+
+
+def _stop(runs: Sequence[Run], futures: Sequence[Future]) -> None:
+    for future in futures:
+        future.cancel()
+    while wait(futures, timeout=0.2).not_done:  # a kernel may be about to start
+        for run in runs:
+            run.stop()
+
+
+def run_notebooks(runs: Sequence[Run], output: Path, jobs: int = 1) -> None:
+    """Run notebooks; write `executed/` and `html/` with an index in the output folder."""
+    executed, html = output / "executed", output / "html"
+    for folder in (executed, html):
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def finish(run: Run) -> None:
+        facts = {"seconds": round(run.seconds, 1), "error": run.error}
+        run.nb.metadata.setdefault("course", {})["run"] = facts
+        nbformat.write(run.nb, executed / run.path.name)
+        write_notebook(run.nb, html / f"{run.path.stem}.html")
+
+    run_all(runs, finish, jobs)
+    write_index(executed, html)
+
+
+def execute_in_place(runs: Sequence[Run]) -> None:
+    """Run notebooks and store their outputs in them; one that fails stays as it was."""
+
+    def finish(run: Run) -> None:
+        if not run.error:
+            strip(run.nb)
+            nbformat.validate(run.nb)
+            nbformat.write(run.nb, run.path)
+
+    run_all(runs, finish)
+
+
+def strip(nb: NotebookNode) -> None:
+    """Remove the metadata that differs from run to run or from machine to machine."""
+    course = nb.metadata.get("course", {})
+    nb.metadata = NotebookNode(course=course, kernelspec=KERNEL, language_info=LANGUAGE)
+    for cell in nb.cells:
+        kept = {key: cell.metadata[key] for key in LASTING_METADATA if key in cell.metadata}
+        cell.metadata = NotebookNode(kept)
+
+
+def table(runs: Sequence[Run]) -> str:
+    """Lay out for a terminal how the runs ended."""
+    width = max(len(run.path.stem) for run in runs)
+    return "\n".join(
+        f"{run.path.stem:{width}}  {'failed' if run.error else 'ok':6}  {run.seconds:5.0f} s  "
+        f"{run.error or headline(run.nb)}"
+        for run in runs
+    )
