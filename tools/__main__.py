@@ -20,8 +20,11 @@ class Commands(TyperGroup):
         """Run the command that was chosen."""
         try:
             return super().invoke(ctx)
-        except (CourseError, OSError) as error:
-            typer.echo(str(error), err=True)
+        except CourseError as error:
+            typer.echo(error, err=True)
+            raise typer.Exit(2) from None
+        except OSError as error:
+            typer.echo(f"{error.filename}: {error.strerror or error}", err=True)
             raise typer.Exit(2) from None
         except KeyboardInterrupt:
             typer.echo("Stopped.", err=True)

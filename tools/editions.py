@@ -1,34 +1,38 @@
-"""The course as it is handed out: one edition for students, one for instructors.
+"""The course as it is handed out: an edition for students and one for instructors.
 
-Both are made from the same notebooks. Students get them without outputs; instructors get the
-outputs, the solutions and predictions filled in, the quiz with its answers open, and the teaching
-notes of `TEACHING.md`. Each edition is a folder that installs and runs by itself, and the same
-folder as a zip file. Nothing in it depends on the machine or the time.
+Students get the notebooks without outputs. Instructors get outputs, solutions, predictions, open
+quizzes, and the teaching notes of TEACHING.md. An edition is a folder that installs and runs by
+itself, and a zip of it.
 """
 
 import re
+import shutil
 import tempfile
+import zipfile
+import zlib
 from collections.abc import Callable
 from copy import deepcopy
 from pathlib import Path
 
 import nbformat
+from nbconvert.preprocessors import ClearOutputPreprocessor
 from nbformat import NotebookNode
 from nbformat.v4 import new_markdown_cell
 
 from course_exercises.cells import read_answers, tagged_cells
-from course_utils.archive import write_zip
-from course_utils.paths import repository_root
+from course_utils.errors import CourseError
+from course_utils.paths import display_path
+from tools.notebooks import ROOT, find_notebooks, title
 
-PLAIN_FILES = ("LICENSE", "environment.yml", "pyproject.toml", "requirements.txt")
-TEXT = (".ipynb", ".md", ".py", ".toml", ".txt", ".yml", "")
+FILES = ("LICENSE", "environment.yml", "pyproject.toml", "requirements.txt")
+PACKAGES = ("course_utils", "course_exercises", "image_classifier", "tools")
 
 README = """# Image classification with PyTorch, in notebooks
 
-{who}
+{introduction}
 
-Install it once (Python 3.11, 3.12 or 3.13; this is the only step that needs a network), and open
-the notebooks in JupyterLab. On Linux and macOS:
+Install the course once (Python 3.11, 3.12 or 3.13; only this step needs a network), then open the
+notebooks in JupyterLab. On Linux and macOS:
 
 ```
 python3 -m venv .venv
@@ -44,190 +48,147 @@ py -m venv .venv
 .venv\\Scripts\\python -m jupyter lab notebooks
 ```
 
+| notebook | minutes of computing |
+| --- | --- |
 {notebooks}
 
-Terms are explained in the [glossary](notebooks/glossary.md), common mistakes are collected on the
-[page of pitfalls](notebooks/pitfalls.md). What the notebooks write goes to the folder `build`.
+The [glossary](notebooks/glossary.md) explains terms, and a [page](notebooks/pitfalls.md) collects
+common mistakes. The notebooks write to the folder `build`.
 
-The code and the notebooks are under the [MIT license](LICENSE); the photographs of
-`course_utils/data/archives/cutouts.zip` are under the GPL, version 2 or later.
+The code and the notebooks are under the [MIT license](LICENSE), the photographs in
+`course_utils/archives/cutouts.zip` under the GPL, version 2 or later.
 """
-FOR_STUDENTS = """Work through the notebooks in their order. The exercises check themselves: change
-the cell of an exercise, run it and the check below it, and read the hint. Write your predictions
-down before you run the cell that shows what happens."""
-FOR_INSTRUCTORS = """The edition for instructors: the exercises are solved, the predictions answered
-and the quizzes open, and each notebook starts with teaching notes. [TEACHING.md](TEACHING.md) has
-the plans for a workshop and for a course, and says how to mark."""
-
-
-class EditionError(ValueError):
-    """An edition cannot be made; the message says why, in one sentence."""
+FOR_STUDENTS = """Work through the notebooks in order. The exercises check themselves: edit the cell
+of an exercise, run it and the check below it, and read the hint. Write down your predictions
+before you run the cell that shows the result."""
+FOR_INSTRUCTORS = """The edition for instructors: exercises solved, predictions filled in, quizzes
+open, and teaching notes at the top of each notebook. [TEACHING.md](TEACHING.md) has the plans for
+a workshop and for a course, and explains grading."""
 
 
 def build_student(target: Path) -> Path:
-    """Make the edition for students: no solutions, no outputs.
-
-    Args:
-        target: The folder for `student/` and `student.zip`.
-
-    Returns:
-        The folder of the edition.
+    """Write `student/`, without solutions and outputs, and `student.zip`; return the folder.
 
     Raises:
-        EditionError: This is no checkout of the course, or the folder cannot be written.
+        CourseError: There are files in the folder that the user has added or changed.
     """
-    return _build("student", target, FOR_STUDENTS, lambda path, nb: without_outputs(nb))
+    return _build("student", target, FOR_STUDENTS, lambda stem, nb: without_outputs(nb))
 
 
 def build_instructor(target: Path) -> Path:
-    """Make the edition for instructors: solutions in place, teaching notes, answers.
-
-    Args:
-        target: The folder for `instructor/` and `instructor.zip`.
-
-    Returns:
-        The folder of the edition.
+    """Write `instructor/`, with solutions and notes, and `instructor.zip`; return the folder.
 
     Raises:
-        EditionError: This is no checkout of the course, or the folder cannot be written.
+        CourseError: There are files in the folder that the user has added or changed.
     """
-    root = _root()
-    files = {"TEACHING.md": (root / "TEACHING.md").read_bytes()}
-    for path in sorted((root / "solutions").glob("*.py")):
-        files[f"solutions/{path.name}"] = path.read_bytes()
-    guide = files["TEACHING.md"].decode("utf-8")
+    if not (ROOT / "solutions").is_dir():
+        raise CourseError("This edition has no solutions; use a checkout of the whole course.")
+    guide = (ROOT / "TEACHING.md").read_text("utf-8")
 
-    def change(path: Path, nb: NotebookNode) -> NotebookNode:
-        nb = solved(nb, read_answers(root / "solutions" / f"{path.stem}.py"))
-        notes = new_markdown_cell(teaching_notes(guide, path.stem[:2]), id="teaching-notes")
+    def change(stem: str, nb: NotebookNode) -> NotebookNode:
+        nb = solved(nb, read_answers(ROOT / "solutions" / f"{stem}.py"))
+        notes = new_markdown_cell(teaching_notes(guide, stem[:2]), id="teaching-notes")
         nb.cells.insert(1, notes)
         for cell in nb.cells:
             if "quiz" in cell.metadata.get("tags", ()):
                 cell.source = cell.source.replace("<details>", "<details open>")
         return nb
 
-    return _build("instructor", target, FOR_INSTRUCTORS, change, files)
-
-
-# What is changed in a notebook
+    return _build("instructor", target, FOR_INSTRUCTORS, change, ("TEACHING.md", "solutions"))
 
 
 def without_outputs(nb: NotebookNode) -> NotebookNode:
-    """Give a copy of a notebook as if no cell had ever run."""
-    nb = deepcopy(nb)
-    for cell in nb.cells:
-        _clear(cell)
-    return nb
+    """Return a copy of a notebook without outputs and execution counts."""
+    return ClearOutputPreprocessor().preprocess(deepcopy(nb), {})[0]
 
 
 def solved(nb: NotebookNode, answers: dict[str, str]) -> NotebookNode:
-    """Give a copy of a notebook with answers in the cells of its exercises and predictions.
+    """Return a copy of a notebook with answers in the cells of exercises and predictions.
 
     Args:
         nb: The notebook.
-        answers: Code by the name of the exercise or prediction, as `read_answers` gives it.
+        answers: Code by the name of the exercise or prediction.
 
     Raises:
-        EditionError: An answer is missing.
+        CourseError: An answer is missing.
     """
     nb = deepcopy(nb)
-    for name, cell in {**tagged_cells(nb, "exercise"), **tagged_cells(nb, "prediction")}.items():
+    unsolved = {**tagged_cells(nb, "exercise"), **tagged_cells(nb, "prediction")}
+    for name, cell in unsolved.items():
         if name not in answers:
-            raise EditionError(f"There is no answer to {name} in the folder solutions.")
+            raise CourseError(f"There is no answer to {name} in the folder solutions.")
         cell.source = answers[name]
-        _clear(cell)
-    for cell in {**tagged_cells(nb, "check"), **tagged_cells(nb, "feedback")}.values():
-        _clear(cell)  # what they said was about the unsolved notebook
+    # The outputs of these cells belong to the unsolved notebook.
+    responses = [*tagged_cells(nb, "check").values(), *tagged_cells(nb, "feedback").values()]
+    for cell in [*unsolved.values(), *responses]:
+        cell.outputs, cell.execution_count = [], None
     return nb
 
 
 def teaching_notes(guide: str, notebook: str) -> str:
-    """Take the notes on one notebook out of the teaching guide.
-
-    Args:
-        guide: The text of `TEACHING.md`.
-        notebook: The number of the notebook, for example "02".
+    """Return the section of the teaching guide on a notebook, given by its number.
 
     Raises:
-        EditionError: The guide has none.
+        CourseError: There is no such section.
     """
     found = re.search(rf"^### {notebook}\. .*?(?=^#|\Z)", guide, re.DOTALL | re.MULTILINE)
     if not found:
-        raise EditionError(f"TEACHING.md has no section on notebook {notebook}.")
+        raise CourseError(f"TEACHING.md has no section on notebook {notebook}.")
     return "## For instructors\n\n" + found.group().partition("\n")[2].strip()
-
-
-def _clear(cell: NotebookNode) -> None:
-    if cell.cell_type == "code":
-        cell.outputs, cell.execution_count = [], None
-
-
-# Writing an edition
 
 
 def _build(
     name: str,
     target: Path,
-    who: str,
-    change: Callable[[Path, NotebookNode], NotebookNode],
-    more: dict[str, bytes] | None = None,
+    introduction: str,
+    change: Callable[[str, NotebookNode], NotebookNode],
+    more: tuple[str, ...] = (),
 ) -> Path:
-    root = _root()
-    files = _package(root) | (more or {})
-    lines = ["| notebook | minutes of computing |", "| --- | --- |"]
-    for path in sorted((root / "notebooks").glob("*.ipynb")):
-        nb = nbformat.read(path, as_version=4)
-        heading = nb.cells[0].source.splitlines()[0].removeprefix("# ")
-        lines.append(f"| [{heading}](notebooks/{path.name}) | {nb.metadata.course.minutes} |")
-        text = nbformat.writes(change(path, nb))
-        files[f"notebooks/{path.name}"] = text.encode() + b"\n"
-    files["README.md"] = README.format(who=who, notebooks="\n".join(lines)).encode()
-    files = {key: _unix(key, files[key]) for key in sorted(files)}
-    try:
-        _write(target / name, files)
-        write_zip(
-            target / f"{name}.zip",
-            {f"image-course-{name}/{key}": content for key, content in files.items()},
+    folder, archive = target / name, target / f"{name}.zip"
+    if not _may_be_replaced(folder, archive):
+        raise CourseError(
+            f"{display_path(folder)} or its zip was changed, or is not an edition of the course; "
+            "move or delete both, or choose another folder with --output."
         )
-    except OSError as error:
-        reason = error.strerror or error
-        raise EditionError(f"Cannot write to the folder {target} ({reason}).") from None
-    return target / name
-
-
-def _root() -> Path:
-    root = repository_root()
-    if root is None or not (root / "solutions").is_dir():
-        raise EditionError(
-            "The editions are made from a checkout of the whole course, which this is not."
-        )
-    return root
-
-
-def _package(root: Path) -> dict[str, bytes]:
-    """Everything that is in both editions as it is in the checkout."""
-    package = root / "course_utils"
-    paths = [root / name for name in PLAIN_FILES]
-    paths += package.rglob("*.py")
-    paths += (path for path in (package / "data" / "archives").iterdir() if path.is_file())
-    paths += (root / "notebooks").glob("*.md")
-    return {path.relative_to(root).as_posix(): path.read_bytes() for path in paths}
-
-
-def _unix(name: str, content: bytes) -> bytes:
-    """Give text the line ends of Unix: a checkout on Windows may have others."""
-    return content.replace(b"\r\n", b"\n") if Path(name).suffix in TEXT else content
-
-
-def _write(folder: Path, files: dict[str, bytes]) -> None:
-    """Write a folder as a whole: the old one stays until the new one is complete."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as scratch:
-        fresh = Path(scratch) / folder.name
-        for name, content in files.items():
-            path = fresh / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(content)
-        if folder.exists():
-            folder.rename(Path(scratch) / "old")
+    target.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=target, prefix=".") as scratch:
+        fresh = Path(scratch) / f"image-course-{name}"
+        for part in (*FILES, *PACKAGES, *more, "notebooks"):
+            _copy(ROOT / part, fresh / part)
+        rows = []
+        for path in find_notebooks():
+            nb = nbformat.read(path, as_version=4)
+            rows.append(f"| [{title(nb)}](notebooks/{path.name}) | {nb.metadata.course.minutes} |")
+            nbformat.write(change(path.stem, nb), fresh / "notebooks" / path.name)
+        readme = README.format(introduction=introduction, notebooks="\n".join(rows))
+        (fresh / "README.md").write_text(readme, encoding="utf-8")
+        shutil.make_archive(str(target / name), "zip", scratch, fresh.name)
+        shutil.rmtree(folder, ignore_errors=True)
         fresh.rename(folder)
+    return folder
+
+
+def _copy(source: Path, target: Path) -> None:
+    if source.is_dir():
+        ignored = shutil.ignore_patterns(".*", "__pycache__", "*.ipynb")
+        shutil.copytree(source, target, ignore=ignored)
+    else:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(source, target)
+
+
+def _may_be_replaced(folder: Path, archive: Path) -> bool:
+    """Whether there is nothing, or an edition whose folder and zip have the same contents."""
+    if not archive.is_file():
+        return not folder.exists()
+    try:
+        with zipfile.ZipFile(archive) as packed:
+            entries = [entry for entry in packed.infolist() if not entry.is_dir()]
+    except zipfile.BadZipFile:
+        return False
+    top = f"image-course-{folder.name}/"
+    stored = {entry.filename: entry.CRC for entry in entries}
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    there = {top + p.relative_to(folder).as_posix(): zlib.crc32(p.read_bytes()) for p in files}
+    is_edition = all(name.startswith(top) for name in stored)
+    return is_edition and (not folder.exists() or there == stored)

@@ -1,20 +1,19 @@
-"""The editions for students and instructors have what they should have, byte for byte."""
+"""The editions for students and instructors contain what they should, and run by themselves."""
 
 import re
 import subprocess
 import sys
 import zipfile
-from pathlib import Path
 
 import nbformat
 import pytest
 
 from course_exercises.cells import read_answers, tagged_cells
-from image_classifier.__main__ import main
+from course_utils.errors import CourseError
 from tools import editions
+from tools.__main__ import main
 from tools.lint_notebooks import code_cells, tags
-
-ROOT = Path(__file__).resolve().parents[2]
+from tools.notebooks import ROOT
 
 
 @pytest.fixture(scope="module")
@@ -34,27 +33,33 @@ COURSE = notebooks(ROOT)
 
 
 def contents(folder):
-    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*.*")}
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
+
+
+def refusal(capsys, *arguments):
+    """What a command says that ends with status 2."""
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    assert ended.value.code == 2
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    return said
 
 
 @pytest.mark.parametrize("edition", ["student", "instructor"])
-def test_a_second_build_gives_the_same_bytes(built, edition, tmp_path):
-    getattr(editions, f"build_{edition}")(tmp_path)
-    assert contents(built / edition) == contents(tmp_path / edition)
-    zips = [folder / f"{edition}.zip" for folder in (built, tmp_path)]
-    assert zips[0].read_bytes() == zips[1].read_bytes()
-    with zipfile.ZipFile(zips[0]) as archive:
-        assert archive.testzip() is None
+def test_the_zip_holds_the_folder(built, edition):
+    with zipfile.ZipFile(built / f"{edition}.zip") as archive:
         start = f"image-course-{edition}/"
-        found = {i.filename.removeprefix(start): archive.read(i) for i in archive.infolist()}
-    assert {name: found[name] for name in contents(built / edition)} == contents(built / edition)
-    assert sorted(p.name for p in tmp_path.iterdir()) == [edition, f"{edition}.zip"]
+        packed = {i.filename: archive.read(i) for i in archive.infolist() if not i.is_dir()}
+    assert packed == {start + name: text for name, text in contents(built / edition).items()}
+    assert not any("__pycache__" in name or "/." in name for name in packed)
 
 
 def test_students_get_no_outputs_and_no_solutions(built):
     files = contents(built / "student")
     assert not any(name.startswith(("solutions/", "tests/", "TEACHING")) for name in files)
-    everything = b"\n".join(text for name, text in files.items() if name.endswith(".ipynb"))
+    everything = b"\n".join(files.values())
     for path in (ROOT / "solutions").glob("*.py"):
         for name, code in read_answers(path).items():
             comment = next(line for line in code.splitlines() if line.startswith("# "))
@@ -83,48 +88,75 @@ def test_instructors_get_solutions_notes_and_open_quizzes(built):
 
 @pytest.mark.parametrize("edition", ["student", "instructor"])
 def test_an_edition_stands_on_its_own(built, edition):
-    """Its package, not this checkout, is imported there, and finds its own notebooks."""
+    """Its packages, not those of this checkout, are imported there; its commands work."""
+    folder = built / edition
     script = (
-        "import course_utils, pathlib; from tools.notebooks import find_notebooks;"
-        "here = pathlib.Path.cwd();"
-        "assert pathlib.Path(course_utils.__file__).is_relative_to(here);"
-        "assert all(p.is_relative_to(here) for p in find_notebooks());"
-        "from course_utils.errors import catalog; assert catalog.CATALOG"
+        "import pathlib, course_exercises, course_utils, image_classifier, tools.run;"
+        "from course_utils.catalog import ARCHIVES; from tools.notebooks import find_notebooks;"
+        "packages = course_exercises, course_utils, image_classifier, tools;"
+        "places = [p.__file__ for p in packages] + [ARCHIVES, *find_notebooks()];"
+        "assert all(pathlib.Path(p).is_relative_to(pathlib.Path.cwd()) for p in places);"
+        "assert any(ARCHIVES.iterdir())"
     )
-    subprocess.run([sys.executable, "-c", script], cwd=built / edition, check=True)
-    linked = re.findall(r"\]\(([^)#]+)", (built / edition / "README.md").read_text("utf-8"))
+    python = [sys.executable, "-B"]
+    subprocess.run([*python, "-c", script], cwd=folder, check=True)
+    command = [*python, "-m", "tools", "list"]
+    listed = subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True)
+    assert listed.stdout.count("\n") == len(COURSE)
+    linked = re.findall(r"\]\(([^)#]+)", (folder / "README.md").read_text("utf-8"))
     assert len(linked) > len(COURSE)
-    assert [name for name in linked if not (built / edition / name).exists()] == []
+    assert [name for name in linked if not (folder / name).exists()] == []
 
 
-def test_the_old_edition_is_replaced(built, tmp_path):
-    (tmp_path / "student").mkdir()
-    (tmp_path / "student" / "stale.txt").write_text("old")
-    editions.build_student(tmp_path)
-    assert not (tmp_path / "student" / "stale.txt").exists()
+def test_an_edition_is_built_again_over_an_unchanged_one(tmp_path):
+    first = contents(editions.build_student(tmp_path))
+    assert contents(editions.build_student(tmp_path)) == first
+    (tmp_path / "student").rename(tmp_path / "moved")
+    assert contents(editions.build_student(tmp_path)) == first
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["moved", "student", "student.zip"]
 
 
-def test_an_edition_cannot_be_made_of_an_edition(built, capsys, monkeypatch):
-    monkeypatch.setattr(editions, "repository", lambda: built / "student")
-    assert main(["student", "--output", str(built / "again")]) == 2
-    assert "checkout of the whole course" in capsys.readouterr().err
+def own_folder(target):
+    (target / "student").mkdir()
+    (target / "student" / "ada.ipynb").write_text("mine")
+
+
+def own_zip(target):
+    with zipfile.ZipFile(target / "student.zip", "w") as archive:
+        archive.writestr("ada.ipynb", "mine")
+
+
+def another_file(target):
+    (editions.build_student(target) / "notes.txt").write_text("mine")
+
+
+def changed_file(target):
+    (editions.build_student(target) / "README.md").write_text("mine")
+
+
+@pytest.mark.parametrize("make", [own_folder, own_zip, another_file, changed_file])
+def test_files_of_the_user_are_never_deleted(make, tmp_path, capsys):
+    make(tmp_path)
+    before = contents(tmp_path)
+    said = refusal(capsys, "student", "--output", str(tmp_path))
+    assert "move or delete both, or choose another folder with --output" in said
+    assert contents(tmp_path) == before
+
+
+def test_an_instructor_edition_needs_the_solutions(built, capsys, monkeypatch):
+    monkeypatch.setattr(editions, "ROOT", built / "student")
+    assert "no solutions" in refusal(capsys, "instructor", "--output", str(built / "again"))
 
 
 def test_a_target_that_cannot_be_written(tmp_path, capsys):
     (tmp_path / "file").write_text("")
-    assert main(["student", "--output", str(tmp_path / "file")]) == 2
-    assert capsys.readouterr().err.startswith("Cannot write to the folder")
+    assert str(tmp_path / "file") in refusal(capsys, "student", "--output", str(tmp_path / "file"))
 
 
 def test_missing_answers_and_notes_are_named():
-    with pytest.raises(editions.EditionError, match="no answer to 01.1"):
+    with pytest.raises(CourseError, match=r"no answer to 01\.1"):
         editions.solved(COURSE["01_data_exploration"], {})
-    with pytest.raises(editions.EditionError, match="no section on notebook 99"):
+    with pytest.raises(CourseError, match="no section on notebook 99"):
         editions.teaching_notes("### 01. Data\ntext", "99")
     notes = editions.teaching_notes("### 01. Data\ntext\n### 02. More\n", "01")
     assert notes == "## For instructors\n\ntext"
-
-
-def test_text_has_the_line_ends_of_unix():
-    assert editions._unix("a.py", b"1\r\n") == b"1\n"
-    assert editions._unix("a.zip", b"1\r\n") == b"1\r\n"
