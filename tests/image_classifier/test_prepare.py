@@ -1,4 +1,4 @@
-"""A messy folder becomes a divided one, and nothing of the messy one is changed."""
+"""A messy folder becomes a split dataset, and the source is not changed."""
 
 import shutil
 
@@ -8,7 +8,7 @@ from PIL import Image
 
 from course_utils.datasets import load_splits
 from course_utils.errors import DataError
-from image_classifier.__main__ import main
+from course_utils.health import check_folder
 from image_classifier.prepare import prepare_folder
 
 
@@ -37,13 +37,13 @@ def contents(root):
     return {p.relative_to(root).as_posix(): p.read_bytes() for p in root.rglob("*") if p.is_file()}
 
 
-def test_it_copies_what_is_good_and_says_why_not(messy, tmp_path):
+def test_usable_images_are_copied_and_the_others_listed(messy, tmp_path):
     before = contents(messy)
     table = prepare_folder(messy, tmp_path / "out")
     assert contents(messy) == before
     why = table[table["set"] == "left out"].set_index("file")["why"].to_dict()
-    assert set(why) == {"Äpfel/3.png" if "Äpfel/3.png" in why else "Äpfel/3 copy.png",
-                        "Äpfel/4.png", "pears/apple.png", "pears/broken.jpg"}  # fmt: skip
+    copy = "Äpfel/3.png" if "Äpfel/3.png" in why else "Äpfel/3 copy.png"
+    assert set(why) == {copy, "Äpfel/4.png", "pears/apple.png", "pears/broken.jpg"}
     assert why["Äpfel/4.png"] == "in two classes: same as pears/apple.png"
     assert why["pears/broken.jpg"].startswith("unreadable: ")
     kept = table[table["set"] != "left out"]
@@ -54,53 +54,74 @@ def test_it_copies_what_is_good_and_says_why_not(messy, tmp_path):
     assert "pears/broken.jpg: unreadable" in card and "near duplicate: 1" in card
 
 
-def test_all_notebooks_can_read_the_result(messy, tmp_path):
+def test_the_result_can_be_loaded(messy, tmp_path):
     prepare_folder(messy, tmp_path / "out")
-    parts = load_splits(tmp_path / "out")
-    assert {name: part.classes for name, part in parts.items()} == dict.fromkeys(
+    splits = load_splits(tmp_path / "out")
+    assert {name: split.classes for name, split in splits.items()} == dict.fromkeys(
         ("train", "val", "test"), ["pears", "Äpfel"]
     )
-    assert all(set(part.targets) == {0, 1} for part in parts.values())
+    assert all(set(split.targets) == {0, 1} for split in splits.values())
 
 
-def test_what_looks_alike_stays_together(messy, tmp_path):
+def blend(first, second, share):
+    """A mixture of two pictures."""
+    return Image.blend(picture(first), picture(second), share)
+
+
+def test_near_duplicates_are_in_the_same_set(messy, tmp_path):
+    """Defect: only the first match of each image counted, and the others were in another set."""
+    names = []
+    for number, share in enumerate((0, 0.07, 0.14)):  # neighbors are near-duplicates
+        names.append(f"pears/chain {number}.png")
+        blend(300, 301, share).save(messy / names[-1])
+    # Two different images, and one that is a near-duplicate of both.
+    for name, share in (("x 0", 0.2), ("x 1", 0.31), ("x 2", 0.255)):
+        names.append(f"pears/{name}.png")
+        blend(400, 401, share).save(messy / names[-1])
     for seed in range(8):
         table = prepare_folder(messy, tmp_path / f"out{seed}", seed).set_index("file")
         assert table["set"]["pears/burst.jpg"] == table["set"]["pears/5.png"]
+        assert table["set"][names[:3]].nunique() == 1
+        assert table["set"][names[3:]].nunique() == 1
+        assert not check_folder(tmp_path / f"out{seed}")["problem"].str.contains("across").any()
 
 
-def test_the_seed_decides(messy, tmp_path):
+def test_the_seed_determines_the_split(messy, tmp_path):
     one, again, other = (
-        prepare_folder(messy, tmp_path / str(n), s)["set"] for n, s in enumerate((0, 0, 1))
+        prepare_folder(messy, tmp_path / str(n), seed)["set"] for n, seed in enumerate((0, 0, 1))
     )
     assert one.tolist() == again.tolist() != other.tolist()
 
 
-def test_mistakes_are_named_and_nothing_is_left_behind(messy, tmp_path):
+def test_errors_leave_nothing_behind(messy, tmp_path):
     (tmp_path / "there").mkdir()
-    with pytest.raises(DataError, match="there exists already"):
+    with pytest.raises(DataError, match="there already exists"):
         prepare_folder(messy, tmp_path / "there")
     prepare_folder(messy, tmp_path / "out")
-    with pytest.raises(DataError, match="is divided already"):
+    with pytest.raises(DataError, match="already has splits"):
         prepare_folder(tmp_path / "out", tmp_path / "again")
     (messy / "plums").mkdir()
     picture(907).save(messy / "plums" / "1.png")
     picture(908).save(messy / "plums" / "2.png")
-    with pytest.raises(DataError, match="plums has 2 different good images, too few"):
+    with pytest.raises(DataError, match="Class 'plums' has 2 different usable images"):
         prepare_folder(messy, tmp_path / "few")
-    with pytest.raises(DataError, match="There is no folder"):
+    with pytest.raises(DataError, match="nowhere"):
         prepare_folder(tmp_path / "nowhere", tmp_path / "few")
     (tmp_path / "file").write_text("in the way")
     shutil.rmtree(messy / "plums")
-    with pytest.raises(DataError, match="could not be written"):
+    with pytest.raises(DataError, match="cannot be written"):
         prepare_folder(messy, tmp_path / "file" / "out")
     assert not [p for p in tmp_path.iterdir() if p.name.startswith((".", "few", "again"))]
 
 
-def test_the_command(messy, tmp_path, capsys):
-    assert main(["data", "tidy", str(messy)]) == 0
-    said = capsys.readouterr().out
-    assert "left out: pears/broken.jpg" in said and "phone-tidy/DATA_CARD.md" in said
-    assert (tmp_path / "phone-tidy" / "train").is_dir()
-    assert main(["data", "tidy", str(messy)]) == 2
-    assert "exists already" in capsys.readouterr().err
+def test_the_command(messy, tmp_path, run, monkeypatch):
+    odd = messy / "pears" / b"\xff.jpg".decode("utf-8", "surrogateescape")
+    odd.write_bytes((messy / "pears" / "broken.jpg").read_bytes())
+    monkeypatch.chdir(messy)
+    result = run("prepare", ".")  # a path without a name
+    assert result.code == 0
+    assert "left out: pears/broken.jpg" in result.out and r"pears/\udcff.jpg" in result.out
+    assert "phone-prepared/DATA_CARD.md" in result.out
+    assert (tmp_path / "phone-prepared" / "train").is_dir()
+    result = run("prepare", messy)
+    assert result.code == 2 and "already exists" in result.err

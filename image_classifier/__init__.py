@@ -1,0 +1,1 @@
+"""Train, evaluate and use an image classifier on a folder of photographs."""
