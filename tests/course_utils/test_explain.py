@@ -1,4 +1,6 @@
-"""Maps are those of a well-kept library, point where they should, and leave the network alone."""
+"""Attributions equal those of captum, lie where they should, and leave the network unchanged."""
+
+from functools import partial
 
 import pytest
 import torch
@@ -6,28 +8,29 @@ from captum.attr import LayerGradCam, Occlusion
 from torch import nn
 
 from course_utils import explain, transfer
-from course_utils.models import AllConvNet, BasicBlock, ResNet, SmallCNN
+from course_utils.models import AllConvNet, ConfigurableResNet, SmallCNN
 from course_utils.training import eval_mode
 
 LINEAR = nn.Sequential(nn.Flatten(), nn.Linear(3 * 64 * 64, 5))
 
 
-def networks():
-    """A network of each kind of the course, with the last layer that has maps."""
-    torch.manual_seed(0)
-    return {
-        "SmallCNN": (SmallCNN(3, 5, width=4), "features.4"),
-        "AllConvNet": (AllConvNet(3, 5, widths=(4, 8)), "classifier"),
-        "ResNet": (ResNet(BasicBlock, (1, 1), 5, stem="small", width=4), "layer2"),
-        "EfficientNet": (
-            transfer.TransferModel(transfer.build_backbone(weights=None), 5), "backbone.net.bn2"
-        ),
-    }  # fmt: skip
+# Each kind of network of the course, with its last layer that outputs feature maps.
+NETWORKS = {
+    "SmallCNN": (lambda: SmallCNN(3, 5, width=4), "features.4"),
+    "AllConvNet": (lambda: AllConvNet(3, 5), "classifier"),
+    "ResNet": (lambda: ConfigurableResNet((1, 1), 5, stem="small", width=4), "layer2"),
+    "EfficientNet": (
+        lambda: transfer.TransferModel(transfer.build_backbone(weights=None), 5),
+        "backbone.net.bn2",
+    ),
+}
 
 
-@pytest.fixture(params=["SmallCNN", "AllConvNet", "ResNet", "EfficientNet"])
+@pytest.fixture(params=NETWORKS)
 def network(request):
-    net, layer = networks()[request.param]
+    make, layer = NETWORKS[request.param]
+    torch.manual_seed(0)
+    net = make()
     for module in net.modules():  # statistics of a trained network, not 0 and 1
         if isinstance(module, nn.BatchNorm2d):
             nn.init.uniform_(module.weight, 0.5, 1.5)
@@ -41,7 +44,7 @@ def images():
 
 
 def everything(net):
-    """All that a look at a network could change."""
+    """All that an explanation could change in a network."""
     return (
         {name: tensor.clone() for name, tensor in net.state_dict().items()},
         [module.training for module in net.modules()],
@@ -58,12 +61,12 @@ def assert_unchanged(net, before):
     assert rest == others
 
 
-def test_the_last_map_is_found(network, images):
+def test_last_conv_layer(network, images):
     net, layer = network
     assert explain.last_conv_layer(net, images) == layer
 
 
-def test_grad_cam_is_that_of_captum(network, images):
+def test_grad_cam_equals_captum(network, images):
     net, layer = network
     wanted = torch.tensor([1, 4, 0])
     found = explain.grad_cam(net, images, wanted)
@@ -75,19 +78,20 @@ def test_grad_cam_is_that_of_captum(network, images):
     torch.testing.assert_close(found, theirs, rtol=1e-3, atol=1e-6)
 
 
-def test_occlusion_is_that_of_captum(images):
+def test_occlusion_equals_captum(images):
     net = SmallCNN(3, 5, width=4)
-    gray = explain.border_color(images)
-    found = explain.occlusion(net, images, 2, size=16, stride=16)
+    color = explain.border_color(images)
+    found = explain.occlusion(net, images, 2, size=16)
+    # captum takes the mean over all squares that cover a pixel, too, if the squares fit exactly.
     with eval_mode(net):
         theirs = Occlusion(net).attribute(
-            images, (3, 16, 16), (3, 16, 16), baselines=gray.expand_as(images), target=2
+            images, (3, 16, 16), (3, 8, 8), baselines=color.expand_as(images), target=2
         )
     torch.testing.assert_close(found, theirs.mean(dim=1).float(), rtol=1e-3, atol=1e-5)
 
 
 @pytest.mark.parametrize("training", [True, False])
-def test_looking_changes_nothing(network, images, training):
+def test_explaining_leaves_the_network_unchanged(network, images, training):
     net, _ = network
     net.train(training)
     before = everything(net)
@@ -96,7 +100,7 @@ def test_looking_changes_nothing(network, images, training):
     assert_unchanged(net, before)
 
 
-def test_an_image_gets_the_same_map_alone_and_frozen(network, images):
+def test_attributions_do_not_depend_on_the_batch_nor_on_frozen_weights(network, images):
     net, _ = network
     together = explain.grad_cam(net, images)
     net.requires_grad_(False)
@@ -107,50 +111,71 @@ def test_an_image_gets_the_same_map_alone_and_frozen(network, images):
     assert together.min() >= 0 and not together.requires_grad
 
 
-def test_more_images_than_go_at_once_get_the_same_maps(network, images, monkeypatch):
+def test_large_batches_are_split(network, images, monkeypatch):
     net, _ = network
-    wanted = torch.tensor([1, 4, 0])
-    together = [explain.grad_cam(net, images, classes) for classes in (wanted, 1, None)]
-    monkeypatch.setattr(explain, "AT_ONCE", 2)
-    parts = [explain.grad_cam(net, images, classes) for classes in (wanted, 1, None)]
+    classes = torch.tensor([1, 4, 0])
+    together = [explain.grad_cam(net, images, chosen) for chosen in (classes, 1, None)]
+    monkeypatch.setattr(explain, "BATCH_SIZE", 2)
+    parts = [explain.grad_cam(net, images, chosen) for chosen in (classes, 1, None)]
     torch.testing.assert_close(parts, together, rtol=1e-3, atol=1e-6)
     with pytest.raises(RuntimeError):
-        explain.grad_cam(net, images, wanted[:2])
+        explain.grad_cam(net, images, classes[:2])
 
 
-def test_the_predicted_class_is_the_default(images):
-    net = SmallCNN(3, 5, width=4).eval()
+METHODS = [explain.grad_cam, partial(explain.occlusion, size=8)]
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_predicted_class_is_the_default(method, images):
+    net, images = SmallCNN(3, 5, width=4).eval(), images[:, :, :24, :24]
     predicted = net(images).argmax(dim=1)
-    for look in (explain.grad_cam, lambda *given: explain.occlusion(*given, size=32)):
-        assert torch.equal(look(net, images), look(net, images, predicted))
-        assert torch.equal(look(net, images, 3), look(net, images, torch.tensor([3, 3, 3])))
+    assert torch.equal(method(net, images), method(net, images, predicted))
+    assert torch.equal(method(net, images, 3), method(net, images, torch.tensor([3, 3, 3])))
 
 
 class Detector(nn.Module):
-    """Two classes: red and blue."""
+    """Two classes, red and blue; or one logit: blue minus red."""
 
-    def __init__(self):
+    def __init__(self, single_logit=False):
         super().__init__()
         self.conv = nn.Conv2d(3, 2, 1, bias=False)
         self.conv.weight.data = torch.tensor([[1.0, 0, 0], [0, 0, 1.0]])[:, :, None, None]
+        self.single_logit = single_logit
 
     def forward(self, x):
-        return self.conv(x).mean(dim=(2, 3))
+        logits = self.conv(x).mean(dim=(2, 3))
+        return logits[:, 1:] - logits[:, :1] if self.single_logit else logits
 
 
-def test_maps_lie_where_the_sign_is():
-    images = torch.zeros(1, 3, 32, 32)
-    images[:, 0, :16, :16] = 1.0  # red, top left
-    images[:, 2, 16:, 16:] = 1.0  # blue, bottom right
-    for look in (explain.grad_cam, lambda *given: explain.occlusion(*given, size=8)):
-        red, blue = look(Detector(), images, 0)[0], look(Detector(), images, 1)[0]
-        assert red[:12, :12].min() > 0 and red[20:, :].abs().max() < 1e-6
-        assert blue[20:, 20:].min() > 0 and blue[:, :12].abs().max() < 1e-6
+@pytest.fixture
+def red_and_blue():
+    """Two images, red at the top left and blue at the bottom right; one is mostly blue."""
+    images = torch.zeros(2, 3, 32, 32)
+    images[:, 0, :16, :16] = torch.tensor([1.0, 0.5])[:, None, None]
+    images[:, 2, 16:, 16:] = torch.tensor([0.5, 1.0])[:, None, None]
+    return images
 
 
-def test_occlusion_covers_every_pixel_whatever_the_stride():
-    images = torch.rand(1, 3, 21, 30)
-    found = explain.occlusion(Detector(), images, size=8, stride=5)
+@pytest.mark.parametrize("single_logit", [False, True])
+@pytest.mark.parametrize("method", METHODS)
+def test_attributions_lie_where_the_evidence_is(method, single_logit, red_and_blue):
+    net = Detector(single_logit)
+    red, blue = (method(net, red_and_blue, label).clamp(min=0) for label in (0, 1))
+    assert red[:, :12, :12].min() > 0 and red[:, 20:].max() < 1e-6
+    assert blue[:, 20:, 20:].min() > 0 and blue[:, :12].max() < 1e-6
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_single_logit_is_explained_by_its_predicted_outcome(method, red_and_blue):
+    """It was always explained as class 1."""
+    net = Detector(single_logit=True)
+    assert (net(red_and_blue)[:, 0] > 0).tolist() == [False, True]
+    expected = torch.cat([method(net, red_and_blue[:1], 0), method(net, red_and_blue[1:], 1)])
+    torch.testing.assert_close(method(net, red_and_blue), expected)
+
+
+def test_occlusion_covers_every_pixel():
+    found = explain.occlusion(Detector(), torch.rand(1, 3, 21, 30), size=8)
     assert found.shape == (1, 21, 30) and found.isfinite().all()
 
 
@@ -161,8 +186,8 @@ def test_border_color_is_the_median_of_the_border():
     torch.testing.assert_close(explain.border_color(images), torch.full((2, 3, 1, 1), 0.8))
 
 
-def test_record_gives_outputs_and_gradients(images):
-    net = ResNet(BasicBlock, (1, 1), 5, stem="small", width=4)  # its ReLUs work in place
+def test_captured_activations_have_gradients(images):
+    net = ConfigurableResNet((1, 1), 5, stem="small", width=4)  # its ReLUs work in place
     arrived = []
     handle = net.layer1.register_full_backward_hook(lambda *given: arrived.append(given[2][0]))
     net(images)[:, 2].sum().backward()
@@ -187,15 +212,11 @@ def test_hooks_are_removed_after_an_error(images):
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda net, x: explain.grad_cam(net, x, layer="features.9"), "no layer 'features.9'"),
-        (lambda net, x: explain.grad_cam(net, x, layer="classifier"), "these are no maps"),
-        (lambda net, x: explain.grad_cam(net, x, 5), "no class 5: the network has 5 logits"),
-        (lambda net, x: explain.grad_cam(net, x, -1), "no class -1"),
+        (lambda net, x: explain.capture_activations(net, "conv9").__enter__(), "no layer 'conv9'"),
         (lambda net, x: explain.occlusion(net, x, size=65), "size must be from 1 to 64"),
-        (lambda net, x: explain.occlusion(net, x, size=4, stride=5), "every pixel"),
-        (lambda net, x: explain.grad_cam(LINEAR, x), "give larger images"),
+        (lambda net, x: explain.grad_cam(LINEAR, x), "use larger images"),
     ],
 )
-def test_errors_say_what_is_wrong(call, message, images):
+def test_messages(call, message, images):
     with pytest.raises(ValueError, match=message):
         call(SmallCNN(3, 5, width=4), images)
