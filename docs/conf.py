@@ -1,6 +1,6 @@
-"""Sphinx settings of the website; `make site` builds it, see tools/build_site.py."""
+"""Sphinx settings of the website; `python -m tools site` builds it, see tools/site.py."""
 
-from publish import read_address  # beside tools/build_site.py
+from tools.publish import read_address
 
 project = "Image classification with PyTorch"
 author = "the authors of the course"

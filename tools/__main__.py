@@ -162,7 +162,10 @@ def site() -> None:
 
 
 @app.command()
-def publish(repository: str, branch: str = typer.Argument("main")) -> None:
+def publish(
+    repository: Annotated[str, typer.Argument(metavar="OWNER/NAME")] = "",
+    branch: Annotated[str, typer.Argument()] = "main",
+) -> None:
     """Write the course's address on GitHub (owner/name) into all links to it."""
     from tools.publish import publish_as
 

@@ -27,37 +27,6 @@ from tools.notebooks import ROOT, find_notebooks, title
 FILES = ("LICENSE", "environment.yml", "pyproject.toml", "requirements.txt")
 PACKAGES = ("course_utils", "course_exercises", "image_classifier", "tools")
 
-README = """# Image classification with PyTorch, in notebooks
-
-{introduction}
-
-Install the course once (Python 3.11, 3.12 or 3.13; only this step needs a network), then open the
-notebooks in JupyterLab. On Linux and macOS:
-
-```
-python3 -m venv .venv
-.venv/bin/python -m pip install -r requirements.txt
-.venv/bin/python -m jupyter lab notebooks
-```
-
-On Windows:
-
-```
-py -m venv .venv
-.venv\\Scripts\\python -m pip install -r requirements.txt
-.venv\\Scripts\\python -m jupyter lab notebooks
-```
-
-| notebook | minutes of computing |
-| --- | --- |
-{notebooks}
-
-The [glossary](notebooks/glossary.md) explains terms, and a [page](notebooks/pitfalls.md) collects
-common mistakes. The notebooks write to the folder `build`.
-
-The code and the notebooks are under the [MIT license](LICENSE), the photographs in
-`course_utils/archives/cutouts.zip` under the GPL, version 2 or later.
-"""
 FOR_STUDENTS = """Work through the notebooks in order. The exercises check themselves: edit the cell
 of an exercise, run it and the check below it, and read the hint. Write down your predictions
 before you run the cell that shows the result."""
@@ -160,7 +129,8 @@ def _build(
             nb = nbformat.read(path, as_version=4)
             rows.append(f"| [{title(nb)}](notebooks/{path.name}) | {nb.metadata.course.minutes} |")
             nbformat.write(change(path.stem, nb), fresh / "notebooks" / path.name)
-        readme = README.format(introduction=introduction, notebooks="\n".join(rows))
+        template = (ROOT / "tools" / "edition.md").read_text("utf-8")
+        readme = template.format(introduction=introduction, notebooks="\n".join(rows))
         (fresh / "README.md").write_text(readme, encoding="utf-8")
         shutil.make_archive(str(target / name), "zip", scratch, fresh.name)
         shutil.rmtree(folder, ignore_errors=True)

@@ -1,22 +1,21 @@
 """The anatomy that every notebook of the course has, as rules.
 
-    python tests/notebook_lint.py                checks notebooks/
-    python tests/notebook_lint.py FILE ...       checks these
-
-A rule is a function that takes a notebook and gives (cell, what is wrong); cells are counted from
-1, text cells too, and 0 means the notebook as a whole.
+A rule is a function that takes a notebook and its name and yields (cell, what is wrong); cells,
+text cells too, are counted from 1, and 0 means the notebook as a whole.
 """
 
 import re
-import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import nbformat
+from nbformat import NotebookNode
 
 from course_exercises.cells import tagged_cells
-from tools.notebooks import parameters
+from tools.notebooks import NOTEBOOKS as NOTEBOOKS
+from tools.notebooks import find_notebooks, parameters
 
-NOTEBOOKS = Path(__file__).resolve().parents[1] / "notebooks"
+Findings = Iterator[tuple[int, str]]
 MOST_LINES = 25
 SHORTEST_ALT = 20
 # A path of somebody's machine, but not the end of a relative path or of an address.
@@ -25,7 +24,7 @@ LIST_ITEM = re.compile(r"\s*(?:[-*+]|\d+\.)\s+\S")
 UNCOMPARED = re.compile(r"nbval[-_](?:ignore[-_]output|skip)", re.IGNORECASE)
 
 
-def rule_title(nb, name):
+def rule_title(nb: NotebookNode, name: str) -> Findings:
     """The first cell starts with the only heading of level 1, which has the file's number."""
     headings = [text for _, level, text in headings_of(nb) if level == 1]
     if len(headings) != 1:
@@ -35,7 +34,7 @@ def rule_title(nb, name):
         yield 1, f'the notebook must start with the heading "# {number}. …"'
 
 
-def rule_objectives(nb, name):
+def rule_objectives(nb: NotebookNode, name: str) -> Findings:
     """A list of three to five objectives comes before any code."""
     _, found, after = introduction(nb).partition("You will be able to")
     if not found:
@@ -49,7 +48,7 @@ def rule_objectives(nb, name):
         yield 0, f"three to five objectives, not {items}"
 
 
-def rule_prerequisites_and_minutes(nb, name):
+def rule_prerequisites_and_minutes(nb: NotebookNode, name: str) -> Findings:
     """The introduction says what one must know, and how long it takes."""
     text = introduction(nb).lower()
     if "prerequisite" not in text:
@@ -58,18 +57,18 @@ def rule_prerequisites_and_minutes(nb, name):
         yield 0, "no minutes before the first code cell"
 
 
-def rule_first_code(nb, name):
+def rule_first_code(nb: NotebookNode, name: str) -> Findings:
     """The set-up cell comes first, the parameters cell second, and each once."""
+    code = [cell for _, cell in code_cells(nb)]
     for position, tag in enumerate(("setup", "parameters")):
-        cells = [cell for _, cell in code_cells(nb) if tag in tags(cell)]
-        if len(cells) != 1:
-            yield 0, f"{len(cells)} cells tagged {tag!r}, instead of one"
-        code = list(code_cells(nb))
-        if len(code) <= position or tag not in tags(code[position][1]):
+        count = sum(tag in tags(cell) for cell in code)
+        if count != 1:
+            yield 0, f"{count} cells tagged {tag!r}, instead of one"
+        if not any(tag in tags(cell) for cell in code[position : position + 1]):
             yield 0, f"code cell {position + 1} must be the one tagged {tag!r}"
 
 
-def rule_sections(nb, name):
+def rule_sections(nb: NotebookNode, name: str) -> Findings:
     """Headings of level 2 are numbered in order; exercises and a recap are among them."""
     found = [(number, text) for number, level, text in headings_of(nb) if level == 2]
     for expected, (number, text) in enumerate(found, start=1):
@@ -80,7 +79,7 @@ def rule_sections(nb, name):
             yield 0, f"no numbered section called {part!r}"
 
 
-def rule_alt_text(nb, name):
+def rule_alt_text(nb: NotebookNode, name: str) -> Findings:
     """Every picture says in words what it shows."""
     for number, cell in code_cells(nb):
         for output in cell.outputs:
@@ -89,7 +88,7 @@ def rule_alt_text(nb, name):
                 yield number, f"a picture with alt text {alt!r}, under {SHORTEST_ALT} characters"
 
 
-def rule_clean_outputs(nb, name):
+def rule_clean_outputs(nb: NotebookNode, name: str) -> Findings:
     """No error that was not meant, and nothing on stderr."""
     for number, cell in code_cells(nb):
         for output in cell.outputs:
@@ -99,7 +98,7 @@ def rule_clean_outputs(nb, name):
                 yield number, f"stderr is stored: {output.text.strip().splitlines()[:1]}"
 
 
-def rule_no_absolute_path(nb, name):
+def rule_no_absolute_path(nb: NotebookNode, name: str) -> Findings:
     """No path of somebody's machine."""
     for number, cell in enumerate(nb.cells, start=1):
         for text in (cell.source, *texts_of(cell)):
@@ -108,7 +107,7 @@ def rule_no_absolute_path(nb, name):
                 yield number, f"an absolute path: {line[:40]}"
 
 
-def rule_short_cells(nb, name):
+def rule_short_cells(nb: NotebookNode, name: str) -> Findings:
     """Code that can be taken in at once."""
     for number, cell in code_cells(nb):
         lines = len(cell.source.splitlines())
@@ -116,7 +115,7 @@ def rule_short_cells(nb, name):
             yield number, f"{lines} lines of code, over {MOST_LINES}"
 
 
-def rule_execution_counts(nb, name):
+def rule_execution_counts(nb: NotebookNode, name: str) -> Findings:
     """The stored notebook was run once, from top to bottom."""
     for expected, (number, cell) in enumerate(code_cells(nb), start=1):
         if cell.execution_count != expected:
@@ -124,7 +123,7 @@ def rule_execution_counts(nb, name):
             return
 
 
-def rule_format(nb, name):
+def rule_format(nb: NotebookNode, name: str) -> Findings:
     """Version 4.5, with a unique id for each cell, and a kernel that everybody has."""
     if (nb.nbformat, nb.nbformat_minor) < (4, 5):
         yield 0, f"format {nb.nbformat}.{nb.nbformat_minor}, instead of 4.5"
@@ -138,7 +137,7 @@ def rule_format(nb, name):
         yield 0, "the kernel must be python3"
 
 
-def rule_metadata(nb, name):
+def rule_metadata(nb: NotebookNode, name: str) -> Findings:
     """Minutes, and tiny values of parameters that exist."""
     course = nb.metadata.get("course", {})
     minutes = course.get("minutes")
@@ -152,22 +151,22 @@ def rule_metadata(nb, name):
             yield 0, f"metadata course.tiny sets {key!r}, which is no parameter"
 
 
-def rule_headline(nb, name):
+def rule_headline(nb: NotebookNode, name: str) -> Findings:
     """One cell prints the main figure."""
     count = sum("headline" in tags(cell) for _, cell in code_cells(nb))
     if count != 1:
         yield 0, f"{count} cells tagged 'headline', instead of one"
 
 
-def rule_compared(nb, name):
-    """nbval compares at least half of the cells with output."""
+def rule_compared(nb: NotebookNode, name: str) -> Findings:
+    """At least half of the cells with output are compared by nbval."""
     with_output = [cell for _, cell in code_cells(nb) if cell.outputs]
     compared = [cell for cell in with_output if not is_uncompared(cell)]
     if 2 * len(compared) < len(with_output):
         yield 0, f"only {len(compared)} of {len(with_output)} cells with output are compared"
 
 
-def rule_pitfalls(nb, name):
+def rule_pitfalls(nb: NotebookNode, name: str) -> Findings:
     """A Pitfall box is a cell of its own."""
     for number, cell in enumerate(nb.cells, start=1):
         is_text = cell.cell_type == "markdown"
@@ -175,14 +174,13 @@ def rule_pitfalls(nb, name):
             yield number, 'a Pitfall box must start its cell with "> **Pitfall"'
 
 
-def rule_exercises(nb, name):
+def rule_exercises(nb: NotebookNode, name: str) -> Findings:
     """Three to five exercises: a statement, the cell to change, and its check, in this order."""
-    number = name.split("_")[0]
-    cells = [cell for cell in tagged_cells(nb, "exercise").values()]
-    names = list(tagged_cells(nb, "exercise"))
+    number, found = name.split("_")[0], tagged_cells(nb, "exercise")
+    names = list(found)
     if names != [f"{number}.{k}" for k in range(1, len(names) + 1)] or not 3 <= len(names) <= 5:
         yield 0, f"three to five exercises, {number}.1 and so on; not {names}"
-    for exercise, cell in zip(names, cells, strict=True):
+    for exercise, cell in found.items():
         place = nb.cells.index(cell)
         statement, check = nb.cells[place - 1], nb.cells[place + 1]
         if not statement.source.startswith(f"### Exercise {exercise}: "):
@@ -190,11 +188,11 @@ def rule_exercises(nb, name):
         is_check = re.fullmatch(rf'check\("{exercise}", \w+\)', check.source)
         if not is_check or f"check-{exercise}" not in tags(check):
             yield place + 2, f"the cell below must be the check of {exercise}, and nothing else"
-    if names and ": open" not in nb.cells[nb.cells.index(cells[-1]) - 1].source.splitlines()[0]:
+    if names and ": open" not in statement.source.splitlines()[0]:
         yield 0, "the last exercise must be an open one"
 
 
-def rule_predictions(nb, name):
+def rule_predictions(nb: NotebookNode, name: str) -> Findings:
     """At least two predictions are asked for, in cells of their own, and answered later."""
     found = tagged_cells(nb, "prediction")
     number = name.split("_")[0]
@@ -212,7 +210,7 @@ def rule_predictions(nb, name):
             yield place + 1, f"no feedback cell below with {call}…)"
 
 
-def rule_quiz(nb, name):
+def rule_quiz(nb: NotebookNode, name: str) -> Findings:
     """Five questions close the notebook, each with one right answer, and a reason for each."""
     quiz = [cell for cell in nb.cells if "quiz" in tags(cell)]
     if len(quiz) != 5:
@@ -241,8 +239,8 @@ RULES = {
 }
 
 
-def lint(nb, name):
-    """Apply all rules to a notebook; give what is wrong, a sentence each."""
+def lint(nb: NotebookNode, name: str) -> list[str]:
+    """Apply all rules to a notebook; return what is wrong, one sentence each."""
     if not nb.cells:
         return [f"{name}: no cells"]
     found = (finding for rule in RULES.values() for finding in rule(nb, name))
@@ -252,26 +250,29 @@ def lint(nb, name):
 # What the rules look at
 
 
-def tags(cell):
+def tags(cell: NotebookNode) -> list[str]:
+    """Return the tags of a cell."""
     return cell.metadata.get("tags", [])
 
 
-def is_uncompared(cell):
+def is_uncompared(cell: NotebookNode) -> bool:
+    """Whether nbval does not compare the outputs of a cell."""
     return any(UNCOMPARED.search(text) for text in (*tags(cell), cell.source))
 
 
-def code_cells(nb):
+def code_cells(nb: NotebookNode) -> list[tuple[int, NotebookNode]]:
+    """Return the code cells with their numbers among all cells, from 1."""
     return [(n, cell) for n, cell in enumerate(nb.cells, start=1) if cell.cell_type == "code"]
 
 
-def introduction(nb):
-    """The text before the first code cell."""
+def introduction(nb: NotebookNode) -> str:
+    """Return the text before the first code cell."""
     first = code_cells(nb)[0][0] if code_cells(nb) else len(nb.cells) + 1
     return "\n\n".join(cell.source for cell in nb.cells[: first - 1])
 
 
-def headings_of(nb):
-    """(cell, level, text) of every heading that is not inside a block of code."""
+def headings_of(nb: NotebookNode) -> Iterator[tuple[int, int, str]]:
+    """Yield (cell, level, text) of every heading that is not inside a block of code."""
     for number, cell in enumerate(nb.cells, start=1):
         if cell.cell_type == "markdown":
             prose = re.sub(r"^(```|~~~).*?^\1", "", cell.source, flags=re.DOTALL | re.MULTILINE)
@@ -279,8 +280,8 @@ def headings_of(nb):
                 yield number, len(marks), text.strip()
 
 
-def texts_of(cell):
-    """Everything that the outputs of a cell show as text."""
+def texts_of(cell: NotebookNode) -> Iterator[str]:
+    """Yield everything that the outputs of a cell show as text."""
     for output in cell.get("outputs", []):
         yield output.get("text", "")
         yield "\n".join(output.get("traceback", []))
@@ -289,12 +290,9 @@ def texts_of(cell):
                 yield content
 
 
-def main(arguments):
-    paths = [Path(argument) for argument in arguments] or sorted(NOTEBOOKS.glob("*.ipynb"))
+def lint_files(files: Sequence[Path] | None = None) -> int:
+    """Print what is wrong with notebooks, by default those of the course; 1 if anything is."""
+    paths = files or find_notebooks()
     wrong = [line for path in paths for line in lint(nbformat.read(path, 4), path.stem)]
     print("\n".join(wrong) or f"{len(paths)} notebooks, nothing wrong")
-    return 1 if wrong else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    return int(bool(wrong))

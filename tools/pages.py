@@ -11,42 +11,16 @@ from nbformat.v4 import new_markdown_cell, new_notebook
 
 from tools.notebooks import NOTEBOOKS, headline, title
 
-# JupyterLab's look, without the scripts that it loads from the web, and with alt texts.
-TEMPLATE = """{% extends "lab/index.html.j2" %}
-{% block html_head_js %}{% endblock %}
-{% block html_head_js_mathjax %}{% endblock %}
-{% block html_head_js_mermaidjs %}{% endblock %}
-{% block html_head_css %}
-<style>main { max-width: 60rem; margin: auto; }</style>
-{% endblock %}
-{% block data_png scoped %}
-<img src="data:image/png;base64,{{ output.data["image/png"] | escape_html }}"
-alt="{{ (output | get_metadata("alt", "image/png") or "") | escape_html }}">
-{% endblock %}
-"""
-INDEX = Template(
-    """# Image classification with PyTorch
-
-<table>
-<tr><th>Notebook</th><th>Result</th><th>Minutes</th></tr>
-{% for name, title, result, minutes in rows %}
-<tr><td><a href="{{ name }}.html">{{ title }}</a></td>
-<td>{{ result }}</td><td>{{ "%.1f" | format(minutes) }}</td></tr>
-{% endfor %}
-</table>
-
-[Glossary](glossary.md) · [Pitfalls](pitfalls.md)
-""",
-    autoescape=True,
-    trim_blocks=True,
-)
+TOOLS = Path(__file__).parent
 BACK = "[All notebooks](index.html)"
 
 
 def write_notebook(nb: NotebookNode, target: Path) -> None:
     """Write a notebook as one HTML file."""
     exporter = HTMLExporter(
-        raw_template=TEMPLATE, exclude_input_prompt=True, exclude_output_prompt=True
+        raw_template=(TOOLS / "page.html.j2").read_text("utf-8"),
+        exclude_input_prompt=True,
+        exclude_output_prompt=True,
     )
     back = [new_markdown_cell(BACK)] if target.name != "index.html" else []
     page = new_notebook(cells=[*back, *nb.cells], metadata=nb.metadata)
@@ -72,6 +46,8 @@ def write_index(executed: Path, folder: Path) -> None:
         run = nb.metadata.course.run
         result = f"failed at {run.error}" if run.error else headline(nb)
         rows.append((path.stem, title(nb), result, run.seconds / 60))
-    write_markdown(INDEX.render(rows=rows), folder / "index.html")
+    template = (TOOLS / "index.md.j2").read_text("utf-8")
+    text = Template(template, autoescape=True, trim_blocks=True).render(rows=rows)
+    write_markdown(text, folder / "index.html")
     for path in NOTEBOOKS.glob("*.md"):
         write_markdown(path.read_text("utf-8"), folder / f"{path.stem}.html")

@@ -1,6 +1,4 @@
-"""Stamp the address of the course on GitHub into everything that names it.
-
-    python tools/publish.py owner/name main
+"""Write the address of the course on GitHub into everything that links to it.
 
 The address stands in pyproject.toml. From there it goes to the links to Colab, Kaggle and Binder,
 at the top of each notebook and in the README; to the set-up cells, which install the course from
@@ -8,7 +6,6 @@ it; and to CITATION.cff. The website reads it from pyproject.toml when it is bui
 """
 
 import re
-import sys
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,22 +14,15 @@ from urllib.parse import quote
 import nbformat
 from nbformat import NotebookNode
 
-ROOT = Path(__file__).resolve().parents[1]
+from course_utils.errors import CourseError
+from tools.notebooks import ROOT, tagged
+
 USAGE = "Say where the course is on GitHub: make publish REPO=owner/name BRANCH=main"
-
-
-class AddressError(ValueError):
-    """What was given is no address; the message says what one looks like."""
 
 
 @dataclass(frozen=True)
 class Address:
-    """Where the course lies on GitHub.
-
-    Attributes:
-        repository: Owner and name, for example "ada/course".
-        branch: A branch or a tag.
-    """
+    """Where the course is on GitHub: "owner/name", and a branch or tag."""
 
     repository: str
     branch: str = "main"
@@ -40,21 +30,16 @@ class Address:
     def __post_init__(self) -> None:
         """Refuse what GitHub would not know."""
         if not self.repository:
-            raise AddressError(USAGE)
+            raise CourseError(USAGE)
         if not re.fullmatch(r"[A-Za-z0-9-]+/[\w.-]+", self.repository):
-            raise AddressError(f"{self.repository!r} is not owner/name. {USAGE}")
+            raise CourseError(f"{self.repository!r} is not owner/name. {USAGE}")
         if not re.fullmatch(r"[\w.-]+(/[\w.-]+)*", self.branch):
-            raise AddressError(f"{self.branch!r} is not the name of a branch. {USAGE}")
+            raise CourseError(f"{self.branch!r} is not the name of a branch. {USAGE}")
 
     @property
     def url(self) -> str:
         """The page of the repository."""
         return f"https://github.com/{self.repository}"
-
-    @property
-    def tree(self) -> str:
-        """The page of the branch."""
-        return f"{self.url}/tree/{self.branch}"
 
     @property
     def archive(self) -> str:
@@ -67,21 +52,19 @@ class Address:
         owner, name = self.repository.split("/")
         return f"https://{owner.lower()}.github.io/{name}/"
 
-    def colab(self, path: str) -> str:
-        """Where Colab opens a notebook of the repository."""
-        return f"https://colab.research.google.com/github/{self._blob(path)}"
-
-    def kaggle(self, path: str) -> str:
-        """Where Kaggle makes a copy of a notebook of the repository."""
-        return f"https://kaggle.com/kernels/welcome?src=https://github.com/{self._blob(path)}"
-
-    def binder(self, path: str) -> str:
-        """Where Binder builds the environment and opens a notebook in JupyterLab."""
+    def links(self, path: str) -> dict[str, str]:
+        """Where Colab, Kaggle and Binder open a notebook of the repository."""
+        blob = f"github.com/{self.repository}/blob/{self.branch}/{path}"
         branch, place = quote(self.branch, safe=""), quote(f"lab/tree/{path}", safe="")
-        return f"https://mybinder.org/v2/gh/{self.repository}/{branch}?urlpath={place}"
+        return {
+            "Colab": f"https://colab.research.google.com/{blob.replace('.com', '', 1)}",
+            "Kaggle": f"https://kaggle.com/kernels/welcome?src=https://{blob}",
+            "Binder": f"https://mybinder.org/v2/gh/{self.repository}/{branch}?urlpath={place}",
+        }
 
-    def _blob(self, path: str) -> str:
-        return f"{self.repository}/blob/{self.branch}/{path}"
+    def line(self, path: str) -> str:
+        """The links as Markdown."""
+        return " · ".join(f"[{name}]({link})" for name, link in self.links(path).items())
 
 
 def read_address(root: Path = ROOT) -> Address | None:
@@ -92,7 +75,7 @@ def read_address(root: Path = ROOT) -> Address | None:
     return Address(*found.groups()) if found else None
 
 
-# What is written where. Without an address each function removes what another run has written.
+# Without an address, each of these functions removes what another one has written.
 
 
 def stamp_project(text: str, address: Address | None) -> str:
@@ -100,7 +83,7 @@ def stamp_project(text: str, address: Address | None) -> str:
     text = re.sub(r'\[project\.urls\]\nRepository = "[^"]*"\n\n', "", text)
     if address is None:
         return text
-    table = f'[project.urls]\nRepository = "{address.tree}"\n\n'
+    table = f'[project.urls]\nRepository = "{address.url}/tree/{address.branch}"\n\n'
     return re.sub(r"^\[project\.optional-dependencies\]", rf"{table}\g<0>", text, flags=re.M)
 
 
@@ -110,22 +93,8 @@ def stamp_citation(text: str, address: Address | None) -> str:
     return text if address is None else f'{text}repository-code: "{address.url}"\n'
 
 
-def links(path: str, address: Address) -> str:
-    """Write the links that open a notebook in the cloud."""
-    return (
-        f"[Colab]({address.colab(path)}) · [Kaggle]({address.kaggle(path)}) · "
-        f"[Binder]({address.binder(path)})"
-    )
-
-
 def below_title(text: str, line: str, begins: str) -> str:
-    """Put a paragraph below a title, in place of one that was put there before.
-
-    Args:
-        text: Markdown that starts with a title.
-        line: The paragraph; nothing is put there if it is empty.
-        begins: How such a paragraph begins.
-    """
+    """Put a paragraph below the title, or remove it (""); the old one begins with `begins`."""
     title, rest = text.split("\n\n", 1)
     if rest.startswith(begins):
         rest = rest.split("\n\n", 1)[1]
@@ -139,54 +108,36 @@ def stamp_readme(text: str, address: Address | None) -> str:
     if address is None:
         return text
     workflow = f"{address.url}/actions/workflows/tests.yml"
-    first = re.search(r"\((notebooks/\w+\.ipynb)\)", text)[1]
-    badges = " ".join(
-        (
-            f"[![Tests]({workflow}/badge.svg?branch={address.branch})]({workflow})",
-            "[![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)]"
-            f"({address.colab(first)})",
-            f"[![Open in Binder](https://mybinder.org/badge_logo.svg)]({address.binder(first)})",
-            f"[The course as a website]({address.site})",
-        )
+    first = address.links(re.search(r"\((notebooks/\w+\.ipynb)\)", text)[1])
+    badges = (
+        f"[![Tests]({workflow}/badge.svg?branch={address.branch})]({workflow}) "
+        "[![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)]"
+        f"({first['Colab']}) "
+        f"[![Open in Binder](https://mybinder.org/badge_logo.svg)]({first['Binder']}) "
+        f"[The course as a website]({address.site})"
     )
     text = below_title(text, badges, "[![Tests]")
     row = re.compile(r"^(\| \[.+?\]\((notebooks/\w+\.ipynb)\)) \|", re.MULTILINE)
-    return row.sub(lambda found: f"{found[1]}<br>{links(found[2], address)} |", text)
+    return row.sub(lambda found: f"{found[1]}<br>{address.line(found[2])} |", text)
 
 
 def stamp_notebook(nb: NotebookNode, path: str, address: Address | None) -> None:
-    """Write the links below the title of a notebook, and the address into its set-up cell.
-
-    Args:
-        nb: Changed in place.
-        path: The notebook's path in the repository.
-        address: Where the course is; None removes what was there.
-    """
-    [setup] = [cell for cell in nb.cells if "setup" in cell.metadata.get("tags", ())]
-    archive = "" if address is None else address.archive
+    """Write the links below the title of a notebook, and the address into its set-up cell."""
+    setup = tagged(nb, "setup")
+    archive = address.archive if address else ""
     setup.source = re.sub(r'^online = "[^"]*"', f'online = "{archive}"', setup.source, flags=re.M)
-    line = "" if address is None else f"Open it in {links(path, address)}"
+    line = f"Open it in {address.line(path)}" if address else ""
     nb.cells[0].source = below_title(nb.cells[0].source, line, "Open it in [Colab]")
 
 
 def stamped(root: Path, address: Address | None) -> dict[Path, str]:
-    """Give the new content of every file that names the address.
-
-    Args:
-        root: A checkout of the course.
-        address: Where the course is on GitHub, or None.
-
-    Returns:
-        The texts by file, whether they change or not.
-    """
-    texts = {
-        root / name: change((root / name).read_text("utf-8"), address)
-        for name, change in (
-            ("pyproject.toml", stamp_project),
-            ("CITATION.cff", stamp_citation),
-            ("README.md", stamp_readme),
-        )
+    """Return the new text of every file that names the address, whether it changes or not."""
+    files = {
+        "pyproject.toml": stamp_project,
+        "CITATION.cff": stamp_citation,
+        "README.md": stamp_readme,
     }
+    texts = {root / n: stamp((root / n).read_text("utf-8"), address) for n, stamp in files.items()}
     for path in sorted((root / "notebooks").glob("*.ipynb")):
         nb = nbformat.read(path, as_version=4)
         stamp_notebook(nb, path.relative_to(root).as_posix(), address)
@@ -194,21 +145,15 @@ def stamped(root: Path, address: Address | None) -> dict[Path, str]:
     return texts
 
 
-def main(arguments: list[str]) -> int:
-    """Stamp the given address; 2 if it is none."""
-    repository, branch = [*arguments, "", ""][:2]
+def publish_as(repository: str, branch: str) -> str:
+    """Write the address into all files and return a sentence about it.
+
+    Raises:
+        CourseError: This is not an address on GitHub.
+    """
     repository = re.sub(r"^https://github\.com/|(\.git)?/?$", "", repository)
-    try:
-        address = Address(repository, branch or "main")
-    except AddressError as error:
-        print(error, file=sys.stderr)
-        return 2
+    address = Address(repository, branch or "main")
     texts = stamped(ROOT, address)
     for path, text in texts.items():
         path.write_text(text, encoding="utf-8", newline="\n")
-    print(f"{len(texts)} files name {address.tree} now; commit and push them.")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    return f"{len(texts)} files link to {address.url} ({address.branch}) now; commit and push them."

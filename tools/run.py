@@ -21,13 +21,6 @@ from tools.notebooks import headline, kernel_environment, sections
 from tools.pages import write_index, write_notebook
 
 CELL_TIMEOUT = 900  # seconds
-LANGUAGE = {
-    "name": "python",
-    "file_extension": ".py",
-    "mimetype": "text/x-python",
-    "pygments_lexer": "ipython3",
-}
-KERNEL = {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}
 LASTING_METADATA = ("tags", "slideshow", "jupyter")
 
 
@@ -162,8 +155,10 @@ def execute_in_place(runs: Sequence[Run]) -> None:
 
 def strip(nb: NotebookNode) -> None:
     """Remove the metadata that differs from run to run or from machine to machine."""
-    course = nb.metadata.get("course", {})
-    nb.metadata = NotebookNode(course=course, kernelspec=KERNEL, language_info=LANGUAGE)
+    for key in set(nb.metadata) - {"course", "kernelspec", "language_info"}:
+        del nb.metadata[key]
+    for key in ("version", "codemirror_mode", "nbconvert_exporter"):
+        nb.metadata.language_info.pop(key, None)
     for cell in nb.cells:
         kept = {key: cell.metadata[key] for key in LASTING_METADATA if key in cell.metadata}
         cell.metadata = NotebookNode(kept)

@@ -1,4 +1,4 @@
-"""A copy of the course to spoil, and a server for its files."""
+"""A copy of the course that a test may change, and a server for its files."""
 
 import contextlib
 import shutil
@@ -6,27 +6,26 @@ import threading
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
-from tools.lint_notebooks import NOTEBOOKS
+from tools.notebooks import ROOT
 
-ROOT = NOTEBOOKS.parent
 UNWANTED = (".*", "build", "dist", "*.egg-info", "__pycache__")
 
 
 def copy_course(folder):
-    """Copy the course without its environment and without what it wrote."""
+    """Copy the course without its environment and its outputs."""
     return shutil.copytree(ROOT, folder, ignore=shutil.ignore_patterns(*UNWANTED))
 
 
 class Quiet(SimpleHTTPRequestHandler):
-    """Serves files and says nothing of it."""
+    """Serves files without a log."""
 
     def log_message(self, *args):
-        """Say nothing."""
+        """Write no log."""
 
 
 @contextlib.contextmanager
 def served(folder):
-    """Serve a folder on this computer; give the address."""
+    """Serve a folder on this machine; yield the address."""
     with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(folder))) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}"

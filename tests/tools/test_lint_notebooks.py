@@ -5,7 +5,7 @@ import pytest
 from nbformat.v4 import new_markdown_cell, new_output
 from small import code, small_notebook
 
-from tools.lint_notebooks import NOTEBOOKS, RULES, code_cells, lint, main
+from tools.lint_notebooks import NOTEBOOKS, RULES, code_cells, lint, lint_files
 
 PATHS = sorted(NOTEBOOKS.glob("*.ipynb"))
 NAME = "91_small"
@@ -220,5 +220,5 @@ def test_the_command_names_notebook_and_cell(tmp_path, capsys):
     nb = good()
     leave_out_alt(nb)
     nbformat.write(nb, tmp_path / f"{NAME}.ipynb")
-    assert main([str(tmp_path / f"{NAME}.ipynb")]) == 1
+    assert lint_files([tmp_path / f"{NAME}.ipynb"]) == 1
     assert f"{NAME}: cell 6: a picture" in capsys.readouterr().out

@@ -1,28 +1,26 @@
 """The glossary, the page of pitfalls and the teaching guide agree with the notebooks."""
 
 import re
-import sys
 
 import nbformat
 import pytest
 
 from course_exercises.cells import tagged_cells
+from tools import pitfalls
 from tools.editions import teaching_notes
-from tools.html import write_index
 from tools.lint_notebooks import NOTEBOOKS
 from tools.notebooks import title
+from tools.pages import write_index
+from tools.site import PACKAGES, public_modules
 
 ROOT = NOTEBOOKS.parent
-sys.path.insert(0, str(ROOT / "tools"))
-import write_pitfalls  # noqa: E402
-
 COURSE = {
     path.stem: nbformat.read(path, as_version=4) for path in sorted(NOTEBOOKS.glob("*.ipynb"))
 }
 GLOSSARY = (NOTEBOOKS / "glossary.md").read_text("utf-8")
 TERMS = re.findall(r"^### (.+)$", GLOSSARY, re.MULTILINE)
 GUIDE = (ROOT / "TEACHING.md").read_text("utf-8")
-KNOWN_MISTAKES = {  # section 6 of the design: each of them has a box
+KNOWN_MISTAKES = {
     "batch accuracies rounded and averaged": "averaging what should be added up",
     "validation images augmented": "validation images augmented by accident",
     "eval mode for all of training": "a typo in the name of a phase",
@@ -106,18 +104,18 @@ def test_every_term_is_used_and_every_link_leads_to_one():
 
 
 def test_the_page_of_pitfalls_is_what_the_notebooks_say():
-    assert (NOTEBOOKS / "pitfalls.md").read_text("utf-8") == write_pitfalls.page()
+    assert (NOTEBOOKS / "pitfalls.md").read_text("utf-8") == pitfalls.page()
 
 
 def test_every_pitfall_is_measured():
-    boxes = [(nb, place) for nb in COURSE.values() for place, _ in write_pitfalls.boxes(nb)]
+    boxes = [(nb, place) for nb in COURSE.values() for place, _ in pitfalls.boxes(nb)]
     assert len(boxes) >= 11
-    assert all(write_pitfalls.measured(nb, place) for nb, place in boxes)
+    assert all(pitfalls.measured(nb, place) for nb, place in boxes)
 
 
 @pytest.mark.parametrize("mistake", KNOWN_MISTAKES)
-def test_the_mistakes_of_the_seeds_have_their_box(mistake):
-    texts = [text for nb in COURSE.values() for _, text in write_pitfalls.boxes(nb)]
+def test_each_known_mistake_has_its_box(mistake):
+    texts = [text for nb in COURSE.values() for _, text in pitfalls.boxes(nb)]
     heads = [text.partition("**")[2].partition("**")[0] for text in texts]
     assert any(KNOWN_MISTAKES[mistake] in head for head in heads)
 
@@ -173,3 +171,11 @@ def test_glossary_and_pitfalls_become_pages_that_links_find(tmp_path):
     assert ".ipynb" not in re.findall(r'href="([^"]*)"', pitfalls)
     index = (tmp_path / "index.html").read_text("utf-8")
     assert 'href="glossary.html"' in index and 'href="pitfalls.html"' in index
+
+
+def test_the_site_lists_the_modules_of_the_three_packages_but_no_hints():
+    names = [name for package in PACKAGES for name in public_modules(package)]
+    wanted = {"course_utils.training", "course_exercises", "image_classifier.train"}
+    assert wanted <= set(names)
+    assert not any(re.search(r"notebook_|__main__", name) for name in names)
+    assert all((ROOT / f"{name.replace('.', '/')}.py").is_file() for name in names if "." in name)

@@ -9,18 +9,19 @@ import pytest
 from chromium import in_a_browser, launched
 from copies import copy_course, served
 
-from tools.lint_notebooks import NOTEBOOKS
+from tools.notebooks import NOTEBOOKS, ROOT
+from tools.site import PACKAGES, public_modules
 
-ROOT = NOTEBOOKS.parent
 LEFT_TOO_SOON = "net::ERR_ABORTED"  # the next page was opened while an icon was loading
 ONLY_VIOLATIONS = {"resultTypes": ["violations"]}  # the rest takes long on long pages
 pytestmark = pytest.mark.thorough
 
 
 def build(root, output):
-    """Build the site of a checkout as a user does; give its folder."""
+    """Build the site of a checkout as a user does; return its folder."""
     done = subprocess.run(
-        [sys.executable, str(root / "tools" / "build_site.py")],
+        [sys.executable, "-m", "tools", "site"],
+        cwd=root,
         env=os.environ | {"COURSE_OUTPUT": str(output)},
         capture_output=True,
         text=True,
@@ -58,12 +59,12 @@ def pages(site):
 def test_every_notebook_and_module_has_its_page(site):
     names = {path.relative_to(site).as_posix() for path in pages(site)}
     assert {f"notebooks/{path.stem}.html" for path in NOTEBOOKS.glob("*.ipynb")} <= names
-    modules = {p.stem for p in (ROOT / "course_utils").glob("[a-z]*.py")} - {"grade_worker"}
-    assert {f"api/course_utils.{name}.html" for name in modules} <= names
+    modules = [name for package in PACKAGES for name in public_modules(package)]
+    assert {f"api/{name}.html" for name in modules} <= names
     assert {"notebooks/glossary.html", "notebooks/pitfalls.html", "teaching.html"} <= names
 
 
-def test_every_link_inside_of_the_site_leads_somewhere(site):
+def test_every_link_inside_the_site_leads_somewhere(site):
     broken = []
     for page in pages(site):
         text = page.read_text("utf-8")
@@ -90,8 +91,8 @@ def test_every_figure_says_what_it_shows(site):
 
 def test_a_published_course_has_buttons_that_open_its_notebooks(tmp_path):
     course = copy_course(tmp_path / "course")
-    tool = course / "tools" / "publish.py"
-    subprocess.run([sys.executable, str(tool), "ada-l/images", "v2"], check=True)
+    command = [sys.executable, "-m", "tools", "publish", "ada-l/images", "v2"]
+    subprocess.run(command, cwd=course, check=True)
     folder = build(course, tmp_path / "build")
     for path in NOTEBOOKS.glob("*.ipynb"):
         page = (folder / "notebooks" / f"{path.stem}.html").read_text("utf-8")

@@ -1,10 +1,8 @@
 """Build the website of the course from the executed notebooks, offline: build/site/index.html.
 
-    python tools/build_site.py
-
-Sphinx does the work; here its sources are put together in build/site-source: the notebooks with
-their figures as files that have an alt text, the glossary, the pitfalls, the teaching guide, and a
-page for each module of course_utils. A warning is an error.
+Sphinx does the work. Its sources are put together in build/site-source: the notebooks, with their
+figures as files that have alt texts, the glossary, the pitfalls, the teaching guide, and a page for
+each public module. A warning is an error.
 """
 
 import base64
@@ -12,7 +10,6 @@ import html
 import pkgutil
 import re
 import shutil
-import sys
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -20,28 +17,46 @@ import nbformat
 from nbformat import NotebookNode
 from sphinx.cmd.build import build_main
 
-import course_utils
-from course_utils.paths import display_path, output_folder
+from course_utils.errors import CourseError
+from course_utils.paths import output_folder
+from tools.notebooks import ROOT, find_notebooks
 
-ROOT = Path(__file__).resolve().parents[1]
-INTERNAL = {"__main__", "grade_worker"}
+PACKAGES = ("course_utils", "course_exercises", "image_classifier")
+INTERNAL = re.compile(r".*\.(_.*|notebook_\d\d)")  # the checks of the exercises give hints away
 PLACE_OF_TABLE = "<!-- the table of the README -->"
 BUTTON = '<summary aria-label="Show the pages below"><span class="toctree-toggle"'
 
 
-def write_sources(source: Path) -> None:
-    """Put together what Sphinx reads.
+def build_site() -> Path:
+    """Build the site and return its folder.
 
-    Args:
-        source: A new folder.
+    Raises:
+        CourseError: Sphinx reports an error or a warning.
     """
+    source, site = output_folder() / "site-source", output_folder() / "site"
+    for folder in (source, site):
+        shutil.rmtree(folder, ignore_errors=True)
+    write_sources(source)
+    options = ["-b", "html", "-W", "--keep-going", "-q", "-j", "auto"]
+    if build_main([*options, str(source), str(site)]) != 0:
+        raise CourseError("The site was not built; the lines above say why.")
+    for template in (site / "_static").glob("*webpack-macros.html"):
+        template.unlink()  # not a page
+    for page in site.rglob("*.html"):  # a button of the theme has no name
+        text = page.read_text("utf-8").replace('<summary><span class="toctree-toggle"', BUTTON)
+        page.write_text(text, encoding="utf-8")
+    return site
+
+
+def write_sources(source: Path) -> None:
+    """Put together what Sphinx reads, in a new folder."""
     shutil.copytree(ROOT / "docs", source)
     readme = (ROOT / "README.md").read_text("utf-8")
     table = re.search(r"^\| notebook \|.+?(?=\n\n)", readme, re.DOTALL | re.MULTILINE)[0]
     index = (source / "index.md").read_text("utf-8").replace(PLACE_OF_TABLE, table)
     (source / "index.md").write_text(index, encoding="utf-8")
     (source / "notebooks").mkdir()
-    for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
+    for path in find_notebooks():
         nb = nbformat.read(path, as_version=4)
         for cell in nb.cells:
             if cell.cell_type == "markdown":
@@ -69,13 +84,7 @@ def with_anchors(text: str) -> str:
 
 
 def place_figures(nb: NotebookNode, stem: str, folder: Path) -> None:
-    """Write the figures of a notebook as files, and put images with alt texts in their place.
-
-    Args:
-        nb: An executed notebook, changed in place.
-        stem: The beginning of the files' names.
-        folder: Where to write.
-    """
+    """Write the figures of a notebook as files, and put images with alt texts in their place."""
     folder.mkdir(exist_ok=True)
     outputs = [output for cell in nb.cells for output in cell.get("outputs", [])]
     figures = [output for output in outputs if "image/png" in output.get("data", {})]
@@ -88,46 +97,21 @@ def place_figures(nb: NotebookNode, stem: str, folder: Path) -> None:
         output.metadata = NotebookNode()
 
 
+def public_modules(package: str) -> list[str]:
+    """Return the names of a package and of its modules that are for readers."""
+    found = [module.name for module in pkgutil.iter_modules([str(ROOT / package)], f"{package}.")]
+    return [package, *(name for name in found if not INTERNAL.fullmatch(name))]
+
+
 def write_api(folder: Path) -> None:
-    """Write a page for each module of course_utils, and one that lists them."""
+    """Write a page for each public module, and one that lists them by package."""
     folder.mkdir()
-    found = pkgutil.walk_packages(course_utils.__path__, "course_utils.")
-    names = [module.name for module in found if module.name.rsplit(".", 1)[-1] not in INTERNAL]
-    names = [name for name in names if ".exercises." not in name]
-    for name in names:
-        page = f"# {name}\n\n```{{eval-rst}}\n.. automodule:: {name}\n   :members:\n```\n"
-        (folder / f"{name}.md").write_text(page, encoding="utf-8")
-    listed = "\n".join(names)
-    text = (
-        "# The helper package\n\nWhat the notebooks import from `course_utils`, a page for each "
-        f"module.\n\n```{{toctree}}\n:maxdepth: 1\n\n{listed}\n```\n"
-    )
-    (folder / "index.md").write_text(text, encoding="utf-8")
-
-
-def mend(site: Path) -> None:
-    """Mend what the themes leave: templates that are no pages, and a button without a name."""
-    for template in (site / "_static").glob("*webpack-macros.html"):
-        template.unlink()
-    for page in site.rglob("*.html"):
-        text = page.read_text("utf-8")
-        named = text.replace('<summary><span class="toctree-toggle"', BUTTON)
-        page.write_text(named, encoding="utf-8")
-
-
-def main() -> int:
-    """Build the site; the status of Sphinx."""
-    source, site = output_folder() / "site-source", output_folder() / "site"
-    for folder in (source, site):
-        shutil.rmtree(folder, ignore_errors=True)
-    write_sources(source)
-    options = ["-b", "html", "-W", "--keep-going", "-q", "-j", "auto"]
-    status = build_main([*options, str(source), str(site)])
-    if status == 0:
-        mend(site)
-        print(f"To read: {display_path(site / 'index.html')}")
-    return status
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    index = "# The packages\n"
+    for package in PACKAGES:
+        names = public_modules(package)
+        for name in names:
+            page = f"# {name}\n\n```{{eval-rst}}\n.. automodule:: {name}\n   :members:\n```\n"
+            (folder / f"{name}.md").write_text(page, encoding="utf-8")
+        listed = "\n".join(names)
+        index += f"\n## {package}\n\n```{{toctree}}\n:maxdepth: 1\n\n{listed}\n```\n"
+    (folder / "index.md").write_text(index, encoding="utf-8")
