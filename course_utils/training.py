@@ -1,11 +1,12 @@
-"""Train a network: the loop of notebook 02, with a history, callbacks and checkpoints."""
+"""Train a network: the loop of notebook 02 with a history, callbacks and checkpoints."""
 
 import math
 import random
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,33 +14,24 @@ import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor, nn
+from torch.amp import GradScaler
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 from torch.utils.data import DataLoader
 
-from course_utils.checkpoints import load_checkpoint, save_checkpoint
+from course_utils import checkpoints
 from course_utils.errors import TrainingError
-from course_utils.progress import Progress
+from course_utils.progress import progress
 
-COLUMNS = (
-    "epoch",
-    "train_loss",
-    "train_accuracy",
-    "val_loss",
-    "val_accuracy",
-    "learning_rate",
-    "seconds",
-)
+COLUMNS = "epoch train_loss train_accuracy val_loss val_accuracy learning_rate seconds".split()
+READ_AT_ONCE = ("cpu",)  # other devices finish all queued work before a value can be read
+Loss = Callable[[Tensor, Tensor], Tensor]
 
 
 def seed_everything(seed: int) -> None:
-    """Seed Python, NumPy and torch, and make cuDNN choose the same algorithms every time.
-
-    Args:
-        seed: Any whole number from 0 to 2**32 - 1.
-    """
+    """Seed Python, NumPy and torch (0 to 2**32 - 1), and make cuDNN deterministic."""
     random.seed(seed)
-    np.random.seed(seed)  # noqa: NPY002  libraries draw from the global generator
+    np.random.seed(seed)  # noqa: NPY002  libraries use the global generator
     torch.manual_seed(seed)
     torch.backends.cudnn.benchmark = False
     torch.backends.cudnn.deterministic = True
@@ -49,231 +41,167 @@ def best_device() -> torch.device:
     """Choose the fastest device of this machine: CUDA, then Apple's MPS, then the CPU."""
     if torch.cuda.is_available():
         return torch.device("cuda")
-    if torch.backends.mps.is_available():
-        return torch.device("mps")
-    return torch.device("cpu")
+    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
 
 
 def amp_dtype(device: torch.device) -> torch.dtype | None:
-    """Choose the short kind of numbers that a device computes with faster than with float32.
-
-    Args:
-        device: Where to compute.
-
-    Returns:
-        bfloat16 on GPUs and processors that are built for it, float16 on other GPUs of NVIDIA,
-        and None where float32 is as fast or where nobody measured it.
-    """
+    """Choose the reduced precision in which a device computes faster than in float32, or None."""
     if device.type == "cuda":
-        fits = torch.cuda.is_bf16_supported(including_emulation=False)
-        return torch.bfloat16 if fits else torch.float16
+        supported = torch.cuda.is_bf16_supported(including_emulation=False)
+        return torch.bfloat16 if supported else torch.float16
     if device.type == "cpu":
-        features = getattr(torch.cpu, "get_capabilities", dict)()  # not in older releases
+        features = getattr(torch.cpu, "get_capabilities", dict)()  # missing in older releases
         if any(features.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16")):
             return torch.bfloat16
     return None
 
 
-def mixed_precision(device: torch.device, amp: bool = True) -> torch.autocast:
-    """Make a context in which a network computes with short numbers where that is faster.
-
-    Weights, losses and batch norm statistics stay float32; see `torch.autocast`.
-
-    Args:
-        device: Where to compute.
-        amp: False changes nothing, which saves an `if` around every forward pass.
-
-    Returns:
-        A context for `with`.
-    """
-    dtype = amp_dtype(device) if amp else None
+def mixed_precision(device: torch.device, enabled: bool = True) -> torch.autocast:
+    """Create a `torch.autocast` context with `amp_dtype`; it does nothing where that is None."""
+    dtype = amp_dtype(device) if enabled else None
     return torch.autocast(device.type, dtype or torch.bfloat16, enabled=dtype is not None)
 
 
 @dataclass
 class History:
-    """What happened in each epoch.
-
-    Attributes:
-        rows: One dictionary an epoch, with the keys of `COLUMNS`.
-    """
+    """The metrics of a run: a dictionary per epoch; `history["val_loss"]` is a list."""
 
     rows: list[dict[str, float]] = field(default_factory=list)
 
     @property
     def frame(self) -> pd.DataFrame:
-        """The history as a data frame, one row an epoch; losses and accuracies are per sample."""
-        frame = pd.DataFrame(self.rows, columns=list(COLUMNS))
-        return frame.astype({"epoch": int})
+        """The history as a data frame, one row per epoch."""
+        return pd.DataFrame(self.rows, columns=COLUMNS).astype({"epoch": int})
 
     def __len__(self) -> int:
-        """Count the epochs."""
         return len(self.rows)
 
     def __getitem__(self, column: str) -> list[float]:
-        """Give one column as a list, for example `history["val_loss"]`."""
         return [row[column] for row in self.rows]
 
 
 @dataclass
 class TrainerState:
-    """A training run as callbacks see it, and as a checkpoint keeps it.
-
-    Attributes:
-        model: The network.
-        optimizer: Changes its weights.
-        scheduler: Changes the learning rate, or None.
-        train_loader: Batches for training.
-        epochs: The epoch at which the run ends.
-        amp: Whether it computes with short numbers where that is faster.
-        scaler: Keeps gradients of float16 from vanishing; does nothing with other numbers.
-        callbacks: Called after every epoch.
-        history: The epochs so far.
-        stop: A callback sets this to end the run after the current epoch.
-    """
+    """A training run as callbacks see it and as a checkpoint stores it."""
 
     model: nn.Module
     optimizer: Optimizer
     scheduler: LRScheduler | None
     train_loader: DataLoader
-    epochs: int
+    epochs: int  # in all
     callbacks: Sequence["Callback"] = ()
     amp: bool = False
-    scaler: torch.amp.GradScaler = field(
-        default_factory=lambda: torch.amp.GradScaler(enabled=False)
-    )
+    scaler: GradScaler = field(default_factory=partial(GradScaler, enabled=False))
     history: History = field(default_factory=History)
-    stop: bool = False
+    best_weights: dict[str, Tensor] | None = None  # what a callback restores after training
+    stop: bool = False  # set by a callback to end the run after this epoch
+
+    def state_dict(self) -> dict[str, Any]:
+        """Collect everything that a bit-for-bit resume needs."""
+        return {
+            "model": self.model.state_dict(),
+            "best_weights": self.best_weights,
+            "optimizer": self.optimizer.state_dict(),
+            "scheduler": self.scheduler.state_dict() if self.scheduler else None,
+            "scaler": self.scaler.state_dict(),
+            "callbacks": [callback.state_dict() for callback in self.callbacks],
+            "history": self.history.rows,
+            "stop": self.stop,
+            "random": checkpoints.get_random_state(self.train_loader),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue from a state; raise ValueError if it belongs to a different run."""
+        if (state["scheduler"] is None) != (self.scheduler is None):
+            raise ValueError("only one of the two runs has a scheduler")
+        if len(state["callbacks"]) != len(self.callbacks):
+            raise ValueError(f"that run had {len(state['callbacks'])} callbacks")
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.model.load_state_dict(state["model"])
+        if self.scheduler is not None:
+            self.scheduler.load_state_dict(state["scheduler"])
+        self.scaler.load_state_dict(state["scaler"])
+        for callback, callback_state in zip(self.callbacks, state["callbacks"], strict=True):
+            callback.load_state_dict(callback_state)
+        self.history.rows[:] = state["history"]
+        self.best_weights, self.stop = state["best_weights"], state["stop"]
+        checkpoints.set_random_state(state["random"], self.train_loader)
 
 
 class Callback:
-    """Something that is done during training; override what you need.
+    """Code that runs during training; override what you need.
 
-    A callback that remembers something from epoch to epoch also overrides `state_dict` and
-    `load_state_dict`, so that a resumed run goes on as if nothing had happened.
+    One with a state also overrides `state_dict` and `load_state_dict`, for runs that are resumed.
     """
 
     def on_train_begin(self, run: TrainerState) -> None:
-        """Called once before the first batch."""
+        """Run once before the first batch."""
 
     def on_batch_end(self, run: TrainerState, loss: float) -> None:
-        """Called after each training batch, with its mean loss; gradients are still there."""
+        """Run after each training batch, with its mean loss, while gradients still exist."""
 
     def on_epoch_end(self, run: TrainerState) -> None:
-        """Called after each epoch; `run.history.rows[-1]` is the new row."""
+        """Run after each epoch; `run.history.rows[-1]` is the new row."""
 
     def on_train_end(self, run: TrainerState) -> None:
-        """Called once after the last epoch, also when the user interrupted the run."""
+        """Run once after the last epoch, also after an interruption or an error."""
 
     def state_dict(self) -> dict[str, Any]:
-        """Give what a checkpoint must keep: numbers, strings, tensors, and lists of them."""
+        """Return what a checkpoint must store: numbers, strings, tensors, and lists of them."""
         return {}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take back what `state_dict` gave."""
+        """Restore what `state_dict` returned."""
 
 
 class EarlyStopping(Callback):
-    """Stop when the validation set sees no progress any more, and go back to the best weights.
+    """Stop when the validation loss no longer improves, then restore the best weights."""
 
-    Attributes:
-        best: The best value so far.
-        best_epoch: Its epoch.
-    """
-
-    def __init__(
-        self, patience: int = 5, monitor: str = "val_loss", min_delta: float = 0.0
-    ) -> None:
-        """Say what progress is.
-
-        Args:
-            patience: How many epochs without progress to wait for.
-            monitor: A column of the history; an accuracy should grow, everything else shrink.
-            min_delta: Smaller steps are no progress.
-        """
-        if monitor not in COLUMNS:
-            raise ValueError(f"monitor must be one of {', '.join(COLUMNS)}, not {monitor!r}.")
-        self.patience = patience
-        self.monitor = monitor
-        self.min_delta = min_delta
-        self.best = math.inf
-        self.best_epoch = 0
-        self.weights: dict[str, Tensor] = {}
-
-    def on_train_begin(self, run: TrainerState) -> None:
-        """Forget an earlier run, unless this one goes on with it."""
-        if not run.history:
-            self.best, self.best_epoch, self.weights = math.inf, 0, {}
+    def __init__(self, patience: int = 5) -> None:
+        """Stop after `patience` epochs without improvement."""
+        self.patience, self.best_epoch = patience, 0
 
     def on_epoch_end(self, run: TrainerState) -> None:
-        """Keep the weights if they are the best so far, and stop after too long a wait."""
-        row = run.history.rows[-1]
-        sign = -1 if self.monitor.endswith("accuracy") else 1
-        value = row[self.monitor]
-        if sign * value < sign * self.best - self.min_delta or not self.weights:
-            self.best, self.best_epoch = value, row["epoch"]
+        """Keep the weights if they are the best so far; stop if that was long ago."""
+        losses = np.nan_to_num(run.history["val_loss"], nan=np.inf)
+        self.best_epoch = int(losses.argmin()) + 1
+        if self.best_epoch == len(losses):
             state = run.model.state_dict()
-            self.weights = {name: tensor.detach().cpu().clone() for name, tensor in state.items()}
-        elif row["epoch"] - self.best_epoch >= self.patience:
-            run.stop = True
+            run.best_weights = {name: tensor.cpu().clone() for name, tensor in state.items()}
+        run.stop |= len(losses) - self.best_epoch >= self.patience
 
     def on_train_end(self, run: TrainerState) -> None:
-        """Go back to the best weights."""
-        if self.weights:
-            run.model.load_state_dict(self.weights)
-
-    def state_dict(self) -> dict[str, Any]:
-        """Give what a resumed run must know."""
-        return {"best": self.best, "best_epoch": self.best_epoch, "weights": self.weights}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take back what `state_dict` gave."""
-        self.best, self.best_epoch, self.weights = (
-            state[key] for key in ("best", "best_epoch", "weights")
-        )
+        """Restore the best weights."""
+        if run.best_weights is not None:
+            run.model.load_state_dict(run.best_weights)
 
 
-def count_correct(logits: Tensor, targets: Tensor) -> int:
-    """Count right predictions.
+def count_correct(logits: Tensor, targets: Tensor) -> Tensor:
+    """Count correct predictions, as an integer tensor on the same device.
 
     Args:
-        logits: Shape (batch, classes), or (batch, 1) for a yes-or-no question.
-        targets: Class indices of shape (batch,); 0 or 1 for a yes-or-no question.
-
-    Returns:
-        How many of the largest logits (or signs) agree with the targets.
+        logits: Shape (batch, classes), or (batch, 1) for a binary problem.
+        targets: Class indices of shape (batch,), or probabilities of shape (batch, classes), whose
+            largest is the class.
     """
     predictions = logits.argmax(dim=1) if logits.shape[1] > 1 else (logits[:, 0] > 0).long()
-    return int((predictions == targets).sum())
+    return (predictions == (targets.argmax(dim=1) if targets.ndim == 2 else targets)).sum()
 
 
 def binary_loss(logits: Tensor, targets: Tensor) -> Tensor:
-    """Compute the mean cross-entropy of a yes-or-no question.
-
-    Args:
-        logits: Shape (batch, 1); positive means yes.
-        targets: 0 or 1, int64 of shape (batch,), as loaders give them.
-
-    Returns:
-        A scalar.
-    """
+    """Compute the mean binary cross-entropy of logits (batch, 1) and targets 0 or 1 (batch,)."""
     return nn.functional.binary_cross_entropy_with_logits(logits[:, 0], targets.to(logits.dtype))
 
 
 def default_loss(logits: Tensor, targets: Tensor) -> Tensor:
-    """Compute the mean cross-entropy, of two outcomes where there is only one logit."""
-    if logits.shape[1] == 1:
-        return binary_loss(logits, targets)
-    return nn.functional.cross_entropy(logits, targets)
+    """Compute the mean cross-entropy, binary if there is only one logit."""
+    loss_fn = binary_loss if logits.shape[1] == 1 else nn.functional.cross_entropy
+    return loss_fn(logits, targets)
 
 
 @contextmanager
 def eval_mode(model: nn.Module) -> Iterator[None]:
-    """Switch a network to eval mode for a while; afterwards every layer is as it was before.
-
-    Args:
-        model: The network.
-    """
+    """Switch a network to eval mode; afterwards each layer has the mode that it had before."""
     modes = [(module, module.training) for module in model.modules()]
     model.eval()
     try:
@@ -283,81 +211,89 @@ def eval_mode(model: nn.Module) -> Iterator[None]:
             module.training = training
 
 
+def _run_epoch(
+    model: nn.Module,
+    batches: Iterable[tuple[Tensor, Tensor]],
+    loss_fn: Loss | None,
+    amp: bool,
+    step: Callable[[Tensor], None] = lambda loss: None,
+) -> tuple[float, float]:
+    """Call `step` with the loss of each batch; return loss and accuracy, averaged over samples."""
+    device, loss_fn = next(model.parameters()).device, loss_fn or default_loss
+    if isinstance(loss_fn, nn.Module):
+        loss_fn.to(device)
+    has_weights = isinstance(loss_fn, nn.CrossEntropyLoss | nn.NLLLoss)
+    class_weights = loss_fn.weight if has_weights else None
+    losses, weights, correct, count = [], [], 0, 0  # read at the end: until then a GPU can run on
+    for batch in batches:
+        images, targets = (part.to(device, non_blocking=True) for part in batch)
+        with mixed_precision(device, amp):
+            logits = model(images)
+            loss = loss_fn(logits, targets)
+        step(loss)
+        losses.append(loss.detach())
+        # The weighted mean of a batch was divided by the sum of the weights of its targets.
+        weighted = class_weights is not None and targets.ndim == 1
+        weights.append(class_weights[targets].sum() if weighted else len(targets))
+        correct, count = correct + count_correct(logits, targets), count + len(targets)
+    if not count:
+        raise TrainingError("The loader has no batch: is the dataset empty?")
+    loss_sum = 0.0
+    for loss, weight in zip(torch.stack(losses).tolist(), weights, strict=True):
+        loss_sum += loss * float(weight)
+    return loss_sum / float(sum(weights)), int(correct) / count
+
+
 @torch.no_grad()
 def evaluate(
-    model: nn.Module,
-    loader: DataLoader,
-    loss_fn: nn.Module | None = None,
-    device: torch.device | None = None,
-    amp: bool = False,
+    model: nn.Module, loader: DataLoader, loss_fn: Loss | None = None, amp: bool = False
 ) -> tuple[float, float]:
-    """Measure a network on all batches of a loader, without changing it.
-
-    Args:
-        model: The network; its mode (train or eval) is restored afterwards.
-        loader: Batches (images, targets).
-        loss_fn: Takes logits and targets and gives the mean loss of the batch; cross-entropy when
-            left out.
-        device: Where to compute; where the model is when left out.
-        amp: See `fit`.
-
-    Returns:
-        Loss and accuracy, both averaged over samples: a smaller last batch counts for less.
-
-    Raises:
-        TrainingError: The loader has no batch.
-    """
-    loss_fn = loss_fn or default_loss
-    device = device or next(model.parameters()).device
-    loss_sum, correct, count = 0.0, 0, 0
+    """Compute loss and accuracy, averaged over all samples of a loader; see `fit`."""
     with eval_mode(model):
-        for images, targets in loader:
-            images, targets = images.to(device), targets.to(device)
-            with mixed_precision(device, amp):
-                logits = model(images)
-                loss = loss_fn(logits, targets)
-            loss_sum += loss.item() * len(targets)
-            correct += count_correct(logits, targets)
-            count += len(targets)
-    if count == 0:
-        raise TrainingError("There is no batch to measure on: is the dataset empty?")
-    return loss_sum / count, correct / count
+        return _run_epoch(model, loader, loss_fn, amp)
 
 
 def _train_one_epoch(
-    run: TrainerState, loss_fn: nn.Module, device: torch.device, per_batch: bool
-) -> tuple:
-    """Train on all batches once; give loss and accuracy averaged over samples."""
-    run.model.train()
-    loss_sum, correct, count = 0.0, 0, 0
-    epoch = len(run.history) + 1
-    batches = Progress(run.train_loader, f"epoch {epoch}/{run.epochs}", run.epochs - epoch)
-    for number, (images, targets) in enumerate(batches, start=1):
-        images, targets = images.to(device), targets.to(device)
-        with mixed_precision(device, run.amp):
-            logits = run.model(images)
-            loss = loss_fn(logits, targets)
-        value = loss.item()
-        if not math.isfinite(value):
-            raise TrainingError(
-                f"The loss became {value} in epoch {epoch}, batch {number}, at a learning rate of "
-                f"{run.optimizer.param_groups[0]['lr']:g}. Try a tenth of that rate; if it happens "
-                f"again, look for images that are not finite numbers."
-            )
+    run: TrainerState, loss_fn: Loss | None, per_batch: bool, max_grad_norm: float | None
+) -> tuple[float, float]:
+    """Train on all batches once; return loss and accuracy averaged over samples."""
+    epoch, losses, rates = len(run.history) + 1, [], []
+    listeners = [c for c in run.callbacks if type(c).on_batch_end is not Callback.on_batch_end]
+    at_once = listeners or next(run.model.parameters()).device.type in READ_AT_ONCE
+
+    def step(loss: Tensor) -> None:
+        losses.append(loss.detach())
+        rates.append(run.optimizer.param_groups[0]["lr"])
+        if at_once:
+            _require_finite([loss.item()], epoch, rates)
         run.optimizer.zero_grad()
         run.scaler.scale(loss).backward()
+        if max_grad_norm is not None:
+            run.scaler.unscale_(run.optimizer)
+            nn.utils.clip_grad_norm_(run.model.parameters(), max_grad_norm)
         run.scaler.step(run.optimizer)
         run.scaler.update()
         if per_batch:
             run.scheduler.step()
-        loss_sum += value * len(targets)
-        correct += count_correct(logits, targets)
-        count += len(targets)
-        for callback in run.callbacks:
-            callback.on_batch_end(run, value)
-    if count == 0:
-        raise TrainingError("The training loader has no batch: is the dataset empty?")
-    return loss_sum / count, correct / count
+        for callback in listeners:
+            callback.on_batch_end(run, loss.item())
+
+    run.model.train()
+    batches = progress(run.train_loader, f"epoch {epoch}/{run.epochs}")
+    result = _run_epoch(run.model, batches, loss_fn, run.amp, step)
+    _require_finite(torch.stack(losses).tolist(), epoch, rates)
+    return result
+
+
+def _require_finite(losses: list[float], epoch: int, rates: list[float]) -> None:
+    """Check the losses of the last batches; `rates` has the learning rates of all batches."""
+    for batch, value in enumerate(losses, start=len(rates) - len(losses)):
+        if not math.isfinite(value):
+            raise TrainingError(
+                f"The loss became {value} in epoch {epoch}, batch {batch + 1}, at a learning rate "
+                f"of {rates[batch]:g}. Try a tenth of that rate; if it happens again, look for "
+                f"images that are not finite numbers."
+            )
 
 
 def fit(
@@ -367,86 +303,71 @@ def fit(
     optimizer: Optimizer,
     epochs: int,
     *,
-    loss_fn: nn.Module | None = None,
+    loss_fn: Loss | None = None,
     scheduler: LRScheduler | None = None,
     schedule_every: str = "epoch",
     callbacks: Sequence[Callback] = (),
     device: torch.device | None = None,
     amp: bool = False,
+    max_grad_norm: float | None = None,
     checkpoint: str | Path | None = None,
     resume: bool = False,
 ) -> History:
-    """Train a network and measure it on the validation set after every epoch.
+    """Train a network and evaluate it on the validation set after every epoch.
 
-    A run can be interrupted with the stop button or Ctrl-C: the epochs that are complete stay in
-    the history, and the network keeps its weights.
+    Ctrl-C ends the run after the last complete epoch.
 
     Args:
-        model: The network, on `device` already if its optimizer was made there.
-        train_loader: Batches (images, targets) for training.
-        val_loader: Batches for measuring.
-        optimizer: Holds the parameters of `model`.
-        epochs: How many epochs the whole run has, those before a resumption included.
-        loss_fn: Takes logits and targets and gives the mean loss of the batch; cross-entropy when
-            left out.
-        scheduler: Changes the learning rate; `ReduceLROnPlateau` is given the validation loss.
-        schedule_every: "epoch" or "batch": when the scheduler takes its step.
+        model: The network.
+        train_loader: Batches (images, targets).
+        val_loader: Batches (images, targets).
+        optimizer: Updates the parameters of `model`.
+        epochs: The length of the whole run, including epochs before it was resumed.
+        loss_fn: Takes logits and targets and returns the mean loss; default: cross-entropy.
+        scheduler: Changes the learning rate; `ReduceLROnPlateau` gets the validation loss.
+        schedule_every: "epoch" or "batch": when the scheduler takes a step.
         callbacks: See `Callback`.
-        device: Where to train; where the model is when left out.
-        amp: Compute with short numbers where the device is faster with them (`amp_dtype`); results
-            then differ a little from those of other machines.
-        checkpoint: A file to write after every epoch, with all that is needed to go on.
-        resume: Go on from `checkpoint` if that file exists. The result is the same, bit for bit,
-            as that of a run which was never interrupted.
-
-    Returns:
-        One row an epoch; `history.frame` is a data frame.
+        device: Where to train; default: where the model is.
+        amp: Use mixed precision where the device is faster with it (`amp_dtype`).
+        max_grad_norm: Longer gradients are scaled down to this norm.
+        checkpoint: A file to write after every epoch.
+        resume: Continue from `checkpoint` if it exists; the result is the same bit for bit.
 
     Raises:
-        TrainingError: The loss is no longer a finite number, or there is nothing to train on.
-        ValueError: `schedule_every` is neither "epoch" nor "batch", or does not fit the scheduler.
-
-    Example:
-        >>> optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
-        >>> history = fit(model, train_loader, val_loader, optimizer, epochs=5)
-        >>> history.frame.val_accuracy.max()
+        TrainingError: Training cannot continue; `history` of the error has the complete epochs.
+        WeightsError: The checkpoint cannot be read or belongs to a different run.
     """
     if schedule_every not in ("epoch", "batch"):
         raise ValueError(f"schedule_every must be 'epoch' or 'batch', not {schedule_every!r}.")
     on_plateau = isinstance(scheduler, ReduceLROnPlateau)
-    if on_plateau and schedule_every == "batch":
-        raise ValueError(
-            "ReduceLROnPlateau waits for the validation loss: set schedule_every to 'epoch'."
-        )
+    per_batch = scheduler is not None and schedule_every == "batch"
+    if on_plateau and per_batch:
+        raise ValueError("ReduceLROnPlateau needs the validation loss: use schedule_every='epoch'.")
     device = device or next(model.parameters()).device
     model.to(device)
-    loss_fn = loss_fn or default_loss
-    # A gradient that is too small for float16 would become 0; see Micikevicius et al. (2018).
+    # Small gradients would become 0 in float16; see Micikevicius et al. (2018).
     needs_scaling = amp and amp_dtype(device) is torch.float16
-    scaler = torch.amp.GradScaler(device.type, init_scale=1024.0, enabled=needs_scaling)
+    scaler = GradScaler(device.type, init_scale=1024.0, enabled=needs_scaling)
     run = TrainerState(model, optimizer, scheduler, train_loader, epochs, callbacks, amp, scaler)
     if resume and checkpoint is not None and Path(checkpoint).exists():
-        load_checkpoint(run, checkpoint)
+        checkpoints.load_checkpoint(run, checkpoint)
     for callback in callbacks:
         callback.on_train_begin(run)
     try:
         while len(run.history) < epochs and not run.stop:
-            start = time.perf_counter()
-            learning_rate = optimizer.param_groups[0]["lr"]
-            per_batch = scheduler is not None and schedule_every == "batch"
-            train = _train_one_epoch(run, loss_fn, device, per_batch)
-            val = evaluate(model, val_loader, loss_fn, device, amp)
+            start, rate = time.perf_counter(), optimizer.param_groups[0]["lr"]
+            train = _train_one_epoch(run, loss_fn, per_batch, max_grad_norm)
+            val = evaluate(model, val_loader, loss_fn, amp)
             if on_plateau:
                 scheduler.step(val[0])
             elif scheduler is not None and not per_batch:
                 scheduler.step()
-            seconds = time.perf_counter() - start
-            row = (len(run.history) + 1, *train, *val, learning_rate, seconds)
+            row = (len(run.history) + 1, *train, *val, rate, time.perf_counter() - start)
             run.history.rows.append(dict(zip(COLUMNS, row, strict=True)))
             for callback in callbacks:
                 callback.on_epoch_end(run)
             if checkpoint is not None:
-                save_checkpoint(run, checkpoint)
+                checkpoints.save_checkpoint(run, checkpoint)
     except KeyboardInterrupt:
         print(f"Stopped by you after {len(run.history)} complete epochs.")
     except TrainingError as error:
