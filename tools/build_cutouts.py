@@ -1,20 +1,22 @@
-"""Make cutouts.zip from Tux Paint's stamps.
+"""Build cutouts.zip from Tux Paint's stamps.
 
-    python tools/build_cutouts.py FOLDER
+    python -m tools.build_cutouts FOLDER
 
 FOLDER is the folder `stamps` of Tux Paint's stamps collection: install Debian's package
 tuxpaint-stamps-default and give /usr/share/tuxpaint/stamps, or take the source from
 https://tuxpaint.org. The result is the same byte for byte with version 2022.06.04 of the stamps
-and the Pillow version that requirements.txt pins.
+and Pillow 13.0; Pillow 12.3 encodes six of the 187 images differently.
 """
 
-import argparse
 import hashlib
 import io
 from pathlib import Path
+from typing import Annotated
 
-from archive import ARCHIVES, write_archive
+import typer
 from PIL import Image
+
+from tools.archive import ARCHIVES, write_archive
 
 LONGEST_SIDE = 160  # pixels
 
@@ -26,7 +28,7 @@ CLASSES = {
     "vegetables": ["food/vegetables", "food/spices", "plants/mushrooms"],
     "vehicles": ["vehicles", "military/vehicles"],
 }
-# Subfolders and files that are no photographs of the thing itself, chosen by eye.
+# Subfolders and files that are not photographs of the object itself, selected by eye.
 NO_PHOTOGRAPHS = {"cartoon", "toys", "plastic"}
 LEFT_OUT = {
     "7spoke256": "a drawn wheel",
@@ -41,14 +43,7 @@ LEFT_OUT = {
 
 
 def stamps(folder: Path) -> list[Path]:
-    """List the photographs below a folder of stamps, in a fixed order.
-
-    Args:
-        folder: A folder of the collection.
-
-    Returns:
-        PNG files without drawings, mirrored copies, and what `LEFT_OUT` names.
-    """
+    """List the photographs of a folder, without drawings, mirrored copies and `LEFT_OUT`."""
     return [
         path
         for path in sorted(folder.rglob("*.png"), key=lambda path: path.as_posix())
@@ -59,14 +54,7 @@ def stamps(folder: Path) -> list[Path]:
 
 
 def cut_out(path: Path) -> bytes:
-    """Crop a stamp to what is visible of it and shrink it to `LONGEST_SIDE`.
-
-    Args:
-        path: A PNG file with transparency.
-
-    Returns:
-        The bytes of a WebP file with an alpha channel.
-    """
+    """Crop a stamp to its visible part, shrink it to `LONGEST_SIDE`, and encode it as WebP."""
     with Image.open(path) as stamp:
         image = stamp.convert("RGBA")
     image = image.crop(image.getchannel("A").getbbox())
@@ -77,16 +65,9 @@ def cut_out(path: Path) -> bytes:
 
 
 def split_names(names: list[str]) -> dict[str, list[str]]:
-    """Divide the names of one class into train, val and test (60, 20 and 20 %).
+    """Split the names of one class into train, val and test (60, 20 and 20 %).
 
-    The order comes from a checksum of the names, so that no random generator has to stay the same
-    for the split to stay the same.
-
-    Args:
-        names: The names of one class.
-
-    Returns:
-        The names by split.
+    The order is that of a checksum, so that the split does not depend on a random generator.
     """
     shuffled = sorted(names, key=lambda name: hashlib.sha256(name.encode()).hexdigest())
     held_out = round(0.2 * len(shuffled))
@@ -97,26 +78,22 @@ def split_names(names: list[str]) -> dict[str, list[str]]:
     }
 
 
-def main() -> None:
-    """Read the command line and build the archive."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("folder", type=Path, help="the folder `stamps` of the collection")
-    parser.add_argument("--output", type=Path, default=ARCHIVES / "cutouts.zip")
-    arguments = parser.parse_args()
-
+def main(
+    folder: Annotated[Path, typer.Argument(help="The folder stamps of the collection.")],
+    output: Path = ARCHIVES / "cutouts.zip",
+) -> None:
+    """Build cutouts.zip from Tux Paint's stamps."""
     files = {}
     for label, folders in CLASSES.items():
-        found = [path for folder in folders for path in stamps(arguments.folder / folder)]
+        found = [path for name in folders for path in stamps(folder / name)]
         if not found:
-            parser.error(f"{arguments.folder} has no stamps in {folders[0]}.")
+            raise typer.BadParameter(f"{folder} has no stamps in {folders[0]}.")
         by_name = {path.stem.lower().replace("_", "-"): path for path in found}
         for split, names in split_names(list(by_name)).items():
             for name in names:
                 files[f"{split}/{label}/{name}.webp"] = cut_out(by_name[name])
-    write_archive(arguments.output, files)
+    write_archive(output, files)
 
 
 if __name__ == "__main__":
-    main()
+    typer.run(main)

@@ -1,6 +1,6 @@
-"""Make fashion-mini.zip from the four files of Fashion-MNIST.
+"""Build fashion-mini.zip from the four files of Fashion-MNIST.
 
-    python tools/build_fashion_mini.py FOLDER
+    python -m tools.build_fashion_mini FOLDER
 
 FOLDER holds train-images-idx3-ubyte.gz and its three siblings: install Debian's package
 dataset-fashion-mnist and give /usr/share/datasets/fashion-mnist, or download the files from
@@ -8,61 +8,68 @@ https://github.com/zalandoresearch/fashion-mnist. The result is the same byte fo
 Pillow version that requirements.txt pins.
 """
 
-import argparse
+import gzip
 import io
+import tempfile
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
-from archive import ARCHIVES, write_archive
+import typer
 from PIL import Image
+from torchvision.datasets import FashionMNIST
+from torchvision.datasets.mnist import read_sn3_pascalvincent_tensor
 
-from course_utils.catalog import FASHION_CLASSES, SHEET_COLUMNS, read_idx
+from tools.archive import ARCHIVES, write_archive
 
-# Images of each class, taken from the front of the file: Fashion-MNIST is already shuffled.
+# Images of each class, from the beginning of the file: Fashion-MNIST is already shuffled.
 TRAIN, VAL, TEST = 500, 100, 100
+COLUMNS = 25  # images in a row of a sheet
+
+
+def read_idx(path: Path) -> np.ndarray:
+    """Read a gzipped file of MNIST's format: uint8, images (count, 28, 28) or labels (count,)."""
+    with tempfile.TemporaryDirectory() as folder:
+        plain = Path(folder) / "idx"
+        plain.write_bytes(gzip.decompress(path.read_bytes()))
+        return read_sn3_pascalvincent_tensor(str(plain)).numpy()
 
 
 def sheet(images: np.ndarray) -> bytes:
-    """Lay images out in rows of `SHEET_COLUMNS` and compress the sheet without loss.
+    """Arrange images in rows of `COLUMNS` and encode them as one lossless WebP file.
 
-    One sheet a class is a third smaller than 7,000 files, and one look shows all of it.
+    One sheet per class is a third smaller than 7,000 files.
 
     Args:
-        images: uint8 array of shape (count, 28, 28), count a multiple of `SHEET_COLUMNS`.
-
-    Returns:
-        The bytes of a WebP file.
+        images: uint8 array of shape (count, 28, 28), count a multiple of `COLUMNS`.
     """
-    rows = len(images) // SHEET_COLUMNS
-    grid = images.reshape(rows, SHEET_COLUMNS, 28, 28).swapaxes(1, 2)
-    pixels = grid.reshape(rows * 28, SHEET_COLUMNS * 28)
+    rows = len(images) // COLUMNS
+    grid = images.reshape(rows, COLUMNS, 28, 28).swapaxes(1, 2)
+    pixels = grid.reshape(rows * 28, COLUMNS * 28)
     buffer = io.BytesIO()
     picture = Image.fromarray(pixels).convert("RGB")
     picture.save(buffer, "WEBP", lossless=True, quality=100, method=6)
     return buffer.getvalue()
 
 
-def main() -> None:
-    """Read the command line and build the archive."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+def main(
+    folder: Annotated[Path, typer.Argument(help="The folder with the files of Fashion-MNIST.")],
+    output: Path = ARCHIVES / "fashion-mini.zip",
+) -> None:
+    """Build fashion-mini.zip from the four files of Fashion-MNIST."""
+    parts = ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1")
+    images, labels, test_images, test_labels = (
+        read_idx(folder / f"{part}-ubyte.gz") for part in parts
     )
-    parser.add_argument("folder", type=Path, help="folder with the four files of Fashion-MNIST")
-    parser.add_argument("--output", type=Path, default=ARCHIVES / "fashion-mini.zip")
-    arguments = parser.parse_args()
-
     files = {}
-    train_images = read_idx(arguments.folder / "train-images-idx3-ubyte.gz")
-    train_labels = read_idx(arguments.folder / "train-labels-idx1-ubyte.gz")
-    test_images = read_idx(arguments.folder / "t10k-images-idx3-ubyte.gz")
-    test_labels = read_idx(arguments.folder / "t10k-labels-idx1-ubyte.gz")
-    for label, name in enumerate(FASHION_CLASSES):
-        for_training = train_images[train_labels == label]
-        files[f"train/{name}.webp"] = sheet(for_training[:TRAIN])
-        files[f"val/{name}.webp"] = sheet(for_training[TRAIN : TRAIN + VAL])
+    for label, original in enumerate(FashionMNIST.classes):
+        name = original.replace("/", "-")  # T-shirt/top cannot be the name of a folder
+        train = images[labels == label]
+        files[f"train/{name}.webp"] = sheet(train[:TRAIN])
+        files[f"val/{name}.webp"] = sheet(train[TRAIN : TRAIN + VAL])
         files[f"test/{name}.webp"] = sheet(test_images[test_labels == label][:TEST])
-    write_archive(arguments.output, files)
+    write_archive(output, files)
 
 
 if __name__ == "__main__":
-    main()
+    typer.run(main)

@@ -1,9 +1,9 @@
-"""Make the small folder of photographs that the tests use, from the set cutouts.
+"""Write the small folder of photographs that the tests use, from the dataset cutouts.
 
-    python tools/build_fixtures.py
+    python -m tools.build_fixtures
 
-The first images of three classes become JPEG files on white, in a folder without splits, as a
-learner's own would be.
+The first images of three classes become JPEG files on white, in a folder without splits, like a
+learner's own.
 """
 
 import shutil
@@ -15,17 +15,17 @@ from course_utils.image_io import image_files, load_image
 
 FOLDER = Path(__file__).resolve().parents[1] / "tests" / "fixtures" / "photos"
 CLASSES = ("birds", "fruit", "vehicles")
-IMAGES_OF_EACH_CLASS = 8
+IMAGES_PER_CLASS = 8
 
 
 def main() -> None:
-    """Write the folder anew."""
+    """Replace the folder."""
     shutil.rmtree(FOLDER, ignore_errors=True)
     with tempfile.TemporaryDirectory() as scratch:
         source = prepare_dataset("cutouts", Path(scratch))
         for name in CLASSES:
             (FOLDER / name).mkdir(parents=True)
-            for path in image_files(source / "train" / name)[:IMAGES_OF_EACH_CLASS]:
+            for path in image_files(source / "train" / name)[:IMAGES_PER_CLASS]:
                 load_image(path).save(FOLDER / name / f"{Path(path).stem}.jpg", quality=85)
 
 
