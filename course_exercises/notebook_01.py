@@ -1,4 +1,4 @@
-"""The checks of notebook 01: pictures, augmentation, shares, leaks, photographs of one's own."""
+"""The checks of notebook 01: images as arrays, augmentation, class shares, leaks, photographs."""
 
 from functools import cache
 from typing import Any
@@ -9,14 +9,15 @@ from torch import Tensor
 from torch.nn.functional import avg_pool2d
 from torchvision.transforms.v2 import functional as F
 
-from course_exercises import Hint, NotTried, call, close, exercise, same
+from course_exercises.checks import Hint, NotTried, call, close, exercise, kind, plain, rounded
+from course_exercises.reports import is_count, report_of, require_fraction, require_word
 
-# 01.1: one line from a tensor to a picture
+# 01.1: from a tensor to a picture
 
 
 @exercise("01.1")
 def check_to_picture(answer: Any) -> None:
-    """Color and gray, the ends of the scale, and an argument that must stay as it is."""
+    """Color and gray, the ends of the range, and an argument that must stay unchanged."""
     color = torch.rand(3, 5, 4, generator=torch.Generator().manual_seed(1))
     color[:, 0, 0], color[:, -1, -1] = 0.0, 1.0
     for name, tensor in {"color": color, "gray": color[:1, :, :2].contiguous()}.items():
@@ -25,8 +26,8 @@ def check_to_picture(answer: Any) -> None:
         _require_picture(picture, tensor, name)
         if not torch.equal(given, tensor):
             raise Hint(
-                "The picture is right, but the tensor that was given is changed afterwards: "
-                "operations that end in _ work in place."
+                "The picture is right, but the tensor that was given has changed: operations "
+                "that end in _ work in place."
             )
 
 
@@ -34,8 +35,8 @@ def _require_picture(picture: Any, tensor: Tensor, name: str) -> None:
     given, wanted = tuple(tensor.shape), tuple(tensor.permute(1, 2, 0).shape)
     if not isinstance(picture, np.ndarray):
         raise Hint(
-            f"The result is a {type(picture).__name__}; Pillow takes arrays of NumPy. "
-            "A tensor has a method for that."
+            f"The result is a {kind(picture)}; Pillow takes NumPy arrays. A tensor has a method "
+            "for that."
         )
     if picture.shape != wanted:
         raise Hint(
@@ -49,60 +50,61 @@ def _require_picture(picture: Any, tensor: Tensor, name: str) -> None:
         return
     if (values := set(picture.ravel().tolist())) <= {0, 1, 255}:
         raise Hint(
-            f"Shape and type are right, but the only values are {sorted(values)}. Whole numbers "
-            "leave no room between 0 and 1, so which step comes first?"
+            f"Shape and type are right, but the only values are {sorted(values)}. Integers leave "
+            "no room between 0 and 1, so which step comes first?"
         )
     if np.abs(np.sort(picture, axis=None) - np.sort(right, axis=None)).max() <= 1:
         raise Hint(
-            "Every value is there, but in the wrong places: reshape cuts the row of numbers "
-            "anew, as in the scrambled figure above."
+            "Every value is there, but in the wrong places: reshape reads the values in order and "
+            "only cuts them into other rows, as in the scrambled figure above."
         )
     if picture[-1, -1, 0] == 0:
         raise Hint(
-            "White, 1.0, became 0 instead of 255: the largest value of uint8 is 255, and what is "
-            "larger starts again at 0."
+            "White, 1.0, became 0 instead of 255: the largest value of uint8 is 255, and larger "
+            "values start again at 0."
         )
     raise Hint("Shape and type are right, the values are not: 0 … 1 should become 0 … 255.")
 
 
-# 01.2: an augmentation for digits, tried on the letter F, which no turn brings back to itself
+# 01.2: an augmentation for digits, tried on the letter F, which no rotation maps to itself
 
 DRAWS = 60
 
 
 @exercise("01.2")
 def check_digit_augmentation(answer: Any) -> None:
-    """It moves and turns a little, and mirrors nothing."""
+    """It shifts and rotates a little, and mirrors nothing."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(1)
         outputs = [call(answer, _letter(), show="an image of a letter") for _ in range(DRAWS)]
     for output in outputs:
         if not isinstance(output, Tensor) or output.shape != (1, 28, 28):
-            what = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
+            what = tuple(output.shape) if isinstance(output, Tensor) else kind(output)
             raise Hint(f"An image of shape (1, 28, 28) became {what}; the shape must stay.")
         if output.dtype != torch.uint8:
             raise Hint(f"The type became {output.dtype}; it must stay torch.uint8.")
-    _require_a_little(torch.stack(outputs))
+    _require_small_changes(torch.stack(outputs))
 
 
-def _require_a_little(outputs: Tensor) -> None:
+def _require_small_changes(outputs: Tensor) -> None:
     images = outputs.float()
     if (outputs == outputs[0]).all():
         raise Hint(f"All {DRAWS} results are the same: nothing is random here.")
     kept = images.sum(dim=(1, 2, 3)) / _letter().sum()
-    if (share := (kept < 0.4).float().mean()) > 0.03:
-        raise Hint(f"In {share:.0%} of the results much of the figure has left the picture.")
     corners = images[:, 0, [0, 0, -1, -1], [0, -1, 0, -1]]
-    if (share := (corners.amax(dim=1) > 128).float().mean()) > 0.03:
-        raise Hint(f"{share:.0%} of the results have white corners; these digits lie on black.")
     angles, mirrored = _poses(images)
-    if (share := mirrored.float().mean()) > 0.03:
-        raise Hint(f"{share:.0%} of the results are mirrored: what would that do to a 2?")
-    if (share := (angles.abs() > 45).float().mean()) > 0.03:
-        raise Hint(
-            f"{share:.0%} of the results are turned by more than 45 degrees, some by "
-            f"{angles.abs().max():.0f}: a 6 must not become a 9."
-        )
+    for is_wrong, problem in [
+        (kept < 0.4, "much of the figure has left the picture"),
+        (corners.amax(dim=1) > 128, "there are white corners; these digits lie on black"),
+        (mirrored, "the figure is mirrored: what would that do to a 2?"),
+        (
+            angles.abs() > 45,
+            "the figure is turned by more than 45 degrees, up to "
+            f"{angles.abs().max():.0f}: a 6 must not become a 9",
+        ),
+    ]:
+        if (share := is_wrong.float().mean()) > 0.03:
+            raise Hint(f"In {share:.0%} of the results {problem}.")
     start = _centers(_letter()[None].float())
     if ((_centers(images) - start).norm(dim=1) > 0.7).float().mean() < 0.2:
         raise Hint("The figure turns, but it hardly ever moves by a pixel.")
@@ -118,7 +120,7 @@ def _letter() -> Tensor:
 
 
 def _centers(images: Tensor) -> Tensor:
-    """Give row and column of the center of brightness, for each image."""
+    """Return row and column of each image's center of brightness."""
     total = images.sum(dim=(1, 2, 3)).clamp(min=1)
     places = torch.arange(images.shape[-1], dtype=torch.float32)
     return torch.stack(
@@ -127,7 +129,7 @@ def _centers(images: Tensor) -> Tensor:
 
 
 def _poses(images: Tensor) -> tuple[Tensor, Tensor]:
-    """Say how far the F is turned in each image, in degrees, and whether it is mirrored."""
+    """Return the angle of the F in each image, in degrees, and whether it is mirrored."""
     poses, templates = _templates()
     best = (_features(images) @ templates.T).argmax(dim=1)
     return poses[best, 0], poses[best, 1] > 0
@@ -142,10 +144,10 @@ def _templates() -> tuple[Tensor, Tensor]:
 
 
 def _features(images: Tensor) -> Tensor:
-    """Center, blur and normalize images, so that a product of two says how alike they are."""
+    """Center, blur and normalize images, so that a product of two is their similarity."""
     shifts = (13.5 - _centers(images)).round().int().tolist()
-    centerd = [torch.roll(image, s, (1, 2)) for image, s in zip(images, shifts, strict=True)]
-    flat = avg_pool2d(torch.stack(centerd), 2).flatten(1)
+    centered = [torch.roll(image, s, (1, 2)) for image, s in zip(images, shifts, strict=True)]
+    flat = avg_pool2d(torch.stack(centered), 2).flatten(1)
     return flat / flat.norm(dim=1, keepdim=True).clamp(min=1e-6)
 
 
@@ -154,20 +156,17 @@ def _features(images: Tensor) -> Tensor:
 
 @exercise("01.3")
 def check_class_shares(answer: Any) -> None:
-    """Batches with every class, without the last one, of one class only."""
+    """Batches with every class, without the last one, with one class only."""
     cases = [([0, 1, 2, 1], 3), ([0, 0, 2, 2], 4), ([1, 1, 1], 2), ([2], 8)]
-    given = [
+    results = [
         call(answer, torch.tensor(labels), count, show=f"the labels {labels} and {count} classes")
         for labels, count in cases
     ]
-    if all(close(got, _shares_so_far(*case)) for got, case in zip(given, cases, strict=True)):
+    unsolved = [torch.bincount(torch.tensor(labels)) / len(labels) for labels, _ in cases]
+    if all(map(close, results, unsolved)):
         raise NotTried("it is right for some batches and wrong for others")
-    for got, (labels, count) in zip(given, cases, strict=True):
+    for got, (labels, count) in zip(results, cases, strict=True):
         _require_shares(got, labels, count)
-
-
-def _shares_so_far(labels: list[int], _count: int) -> Tensor:
-    return torch.bincount(torch.tensor(labels)) / len(labels)
 
 
 def _require_shares(got: Any, labels: list[int], count: int) -> None:
@@ -175,30 +174,26 @@ def _require_shares(got: Any, labels: list[int], count: int) -> None:
     wanted = counts / len(labels)
     case = f"For the labels {labels} and {count} classes"
     if not isinstance(got, Tensor):
-        raise Hint(f"{case} the result is a {type(got).__name__}, not a tensor.")
+        raise Hint(f"{case} the result is a {kind(got)}, not a tensor.")
     if close(got, wanted):
         return
     if got.shape != (count,):
         raise Hint(f"{case} there are {got.numel()} shares; there should be one for each class.")
     if close(got, counts):
-        raise Hint(f"{case} you give {got.tolist()}: these are counts; shares add up to 1.")
+        raise Hint(f"{case} you return {got.tolist()}: these are counts; shares add up to 1.")
     if not close(got.sum(), 1):
         raise Hint(f"{case} the shares add up to {got.sum().item():.2f}, not 1: divided by what?")
-    raise Hint(f"{case} the shares should be {_rounded(wanted)}; yours are {_rounded(got)}.")
+    raise Hint(f"{case} the shares should be {rounded(wanted)}; yours are {rounded(got)}.")
 
 
-def _rounded(values: Tensor) -> list[float]:
-    return [round(float(value), 2) for value in values]
-
-
-# 01.4: pictures that stand in two sets
+# 01.4: images that appear in training and test
 
 CASE = "For 3 test images, of which number 1 is a copy of training image 3,"
 
 
 @exercise("01.4")
 def check_leaked(answer: Any) -> None:
-    """A copy elsewhere, look-alikes that are none, copies of copies, and no copy at all."""
+    """A copy elsewhere, near-duplicates, copies of copies, and no copy at all."""
     generator = torch.Generator().manual_seed(1)
     train = torch.randint(256, (5, 3, 4, 4), dtype=torch.uint8, generator=generator)
     other = torch.randint(256, (2, 3, 4, 4), dtype=torch.uint8, generator=generator)
@@ -217,51 +212,43 @@ def check_leaked(answer: Any) -> None:
     twice = _leaks(answer, torch.cat([train, train]), torch.stack([other[0], train[1]]))
     if twice != [1]:
         raise Hint(
-            f"Where test image 1 stands twice among the training images, the result should be "
+            f"Where test image 1 appears twice among the training images, the result should be "
             f"[1], not {twice}: each leaked image once."
         )
-    if found := _leaks(answer, train, train[[4, 0]]):
-        if sorted(found) != [0, 1]:
-            raise Hint(f"Two test images, both copies: the result should be [0, 1], not {found}.")
-        if found != [0, 1]:
-            raise Hint(f"Both copies are found, but as {found}: give them in ascending order.")
-    else:
-        raise Hint("Two test images, both copies: the result should be [0, 1], not [].")
+    found = _leaks(answer, train, train[[4, 0]])
+    if sorted(found) != [0, 1]:
+        raise Hint(f"Two test images, both copies: the result should be [0, 1], not {found}.")
+    if found != [0, 1]:
+        raise Hint(f"Both copies are found, but as {found}: return them in ascending order.")
 
 
 def _leaks(answer: Any, train: Tensor, test: Tensor) -> list[int]:
     show = f"{len(train)} training and {len(test)} test images"
-    found = call(answer, train.clone(), test.clone(), show=show)
-    if not isinstance(found, list):
-        raise Hint(f"The result for ({show}) is a {type(found).__name__}, not a list of indices.")
-    if any(isinstance(index, bool) for index in found):
-        raise Hint(f"The result for ({show}) holds True or False; asked for are indices.")
-    if not all(same(index, int(index)) for index in found):
-        raise Hint(f"The result for ({show}) is {found!r:.60}, not a list of whole numbers.")
-    return [int(index) for index in found]
+    found = plain(call(answer, train.clone(), test.clone(), show=show))
+    if type(found) is not list or not all(map(is_count, found)):
+        raise Hint(f"The result for ({show}) is {found!r:.60}, but a list of indices is expected.")
+    return found
 
 
 def _require_one(found: list[int]) -> None:
-    if found == [1]:
-        return
     if found == []:
         raise Hint(
-            f"{CASE} yours finds none. A copy need not stand at the same place in both: compare "
-            "each test image with every training image."
+            f"{CASE} yours finds none. A copy need not have the same index in both: compare each "
+            "test image with every training image."
         )
     if found == [3]:
         raise Hint(f"{CASE} the result is [3]: this is the training image's index.")
     if 1 not in found:
         raise Hint(f"{CASE} the result should be [1], not {found}.")
-    raise Hint(
-        f"{CASE} yours finds {found}, and so images that are no copies. Images may agree in a "
-        "few pixels by chance."
-    )
+    if found != [1]:
+        raise Hint(
+            f"{CASE} yours finds {found}, so also images that are not copies. Images may agree "
+            "in a few pixels by chance."
+        )
 
 
-# 01.5: photographs of one's own
+# 01.5: your own photographs
 
-KEYS = ("backgrounds", "most frequent", "background only", "findings", "next")
 LEVELS = ("error", "warning", "note")
 EXAMPLE = {"cats": {"sofa": 8, "grass": 2}, "dogs": {"sofa": 1, "grass": 9}}
 FEWEST = 5
@@ -269,77 +256,61 @@ FEWEST = 5
 
 @exercise("01.5")
 def check_my_photos(answer: Any) -> None:
-    """The form, the two shares from the table, and a conclusion that fits the numbers."""
-    if type(answer) is not dict or set(answer) != set(KEYS):
-        raise Hint(f"This should be a dict with exactly these keys: {', '.join(KEYS)}.")
-    table = answer["backgrounds"]
-    _require_table(table)
-    totals = {name: sum(row.values()) for name, row in table.items()}
-    largest, total = max(totals.values()), sum(totals.values())
-    _require_share(
-        answer["most frequent"],
-        largest / total,
-        f'"most frequent": your largest class has {largest} of {total} photographs',
+    """The form, the two shares computed from the table, and a conclusion that fits them."""
+    report = report_of(
+        answer, "backgrounds", "most frequent", "background only", "findings", "next"
     )
+    table = report["backgrounds"]
+    _require_table(table)
+    totals = [sum(row.values()) for row in table.values()]
+    largest, total = max(totals), sum(totals)
     best: dict[str, int] = {}
     for row in table.values():
         for background, count in row.items():
             best[background] = max(best.get(background, 0), count)
     first = next(iter(best))
-    _require_share(
-        answer["background only"],
-        sum(best.values()) / total,
-        f'"background only": of the photographs with {first}, the best single answer gets '
-        f"{best[first]} right. Add up such numbers over all backgrounds",
-    )
-    _require_findings(answer["findings"])
-    _require_next(answer, (sum(best.values()) - largest) / total)
+    for key, count, reason in [
+        ("most frequent", largest, f"your largest class has {largest} of {total} photographs"),
+        (
+            "background only",
+            sum(best.values()),
+            f"of the photographs with {first}, the best single prediction gets {best[first]} "
+            "right. Add up such numbers over all backgrounds",
+        ),
+    ]:
+        require_fraction(report[key], f'"{key}"')
+        if abs(report[key] - count / total) > 0.011:
+            raise Hint(f'"{key}": {reason}; {report[key]} does not fit that.')
+    findings = report_of(report["findings"], *LEVELS, name="findings")
+    if not all(is_count(findings[level]) for level in LEVELS):
+        raise Hint('"findings": each should be an integer, 0 where there is none.')
+    _require_next(report, (sum(best.values()) - largest) / total)
 
 
 def _require_table(table: Any) -> None:
     if type(table) is not dict or len(table) < 2:
         raise Hint('"backgrounds" should be a dict with two classes or more.')
     for name, row in table.items():
-        if type(name) is not str or type(row) is not dict or not row:
-            raise Hint(f'"backgrounds" of {name!r} should be a dict such as {{"grass": 3}}.')
-        if not all(type(key) is str and _is_count(count) for key, count in row.items()):
-            raise Hint(f'"backgrounds" of {name!r}: names and whole numbers, not {row!r:.60}.')
+        if type(row) is not dict or not row or not all(map(is_count, row.values())):
+            raise Hint(
+                f'"backgrounds" of {name!r} should be a dict of names and integers such as '
+                f'{{"grass": 3}}, not {row!r:.60}.'
+            )
         if sum(row.values()) < FEWEST:
             raise Hint(
-                f"{name!r} has only {sum(row.values())} photographs; from fewer than {FEWEST} "
-                "nothing can be said about its backgrounds."
+                f"{name!r} has only {sum(row.values())} photographs; fewer than {FEWEST} say "
+                "nothing about its backgrounds."
             )
     if table == EXAMPLE:
         raise Hint("These are the cats and dogs of the example: count photographs of your own.")
 
 
-def _require_share(share: Any, wanted: float, reason: str) -> None:
-    if type(share) not in (int, float) or not 0 <= share <= 1:
-        raise Hint(f"{reason}; {share!r:.20} is no share between 0 and 1.")
-    if abs(share - wanted) > 0.011:
-        raise Hint(f"{reason}; {share} does not fit that.")
-
-
-def _require_findings(findings: Any) -> None:
-    if type(findings) is not dict or set(findings) != set(LEVELS):
-        raise Hint(f'"findings" should be a dict with the keys {", ".join(LEVELS)}.')
-    if not all(_is_count(count) for count in findings.values()):
-        raise Hint('"findings": each should be a whole number, 0 where there is none.')
-
-
-def _require_next(answer: dict[str, Any], gain: float) -> None:
-    if answer["next"] not in ("mend", "collect", "train"):
-        raise Hint('"next" should be one of the words mend, collect, train.')
-    if answer["findings"]["error"] > 0:
-        wanted, because = "mend", "an error breaks or falsifies a training run"
+def _require_next(report: dict[str, Any], gain: float) -> None:
+    if report["findings"]["error"] > 0:
+        expected, because = "fix", "an error breaks or falsifies a training run"
     elif gain > 0.1 + 1e-9:
-        wanted = "collect"
+        expected = "collect"
         because = f"the background alone beats the most frequent class by {gain:.2f}"
     else:
-        wanted, because = "train", "there is no error, and the background gives little away"
-    if answer["next"] != wanted:
-        raise Hint(f'"next" is {answer["next"]!r}, which does not fit your numbers: {because}.')
-
-
-def _is_count(value: Any) -> bool:
-    return type(value) is int and value >= 0
+        expected, because = "train", "there is no error, and the background gives little away"
+    require_word(report, "next", ("fix", "collect", "train"), expected, because)

@@ -7,12 +7,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from course_exercises import Hint, NotTried, call, close, exercise, same
+from course_exercises.checks import Hint, NotTried, call, close, exercise, kind, same, short
+from course_exercises.reports import is_count, report_of, require_word
 from course_utils.evaluation import accuracy_interval
 
 Layers = list[tuple[int, int, int]]
 
-# 02.1: one line from layer to layer
+# 02.1: the output size of several convolutions
 
 
 @exercise("02.1")
@@ -31,7 +32,10 @@ def check_size_after(answer: Any) -> None:
     for size, layers in cases:
         got = call(answer, size, layers)
         if not same(got, wanted := _measured(size, layers)):
-            raise Hint(_why_not(got, wanted, size, layers))
+            case = (
+                f"For ({size}, {layers}) a measurement gives {wanted}, your function {short(got)}"
+            )
+            raise Hint(f"{case}{_why_not(got, wanted, size, layers)}")
 
 
 def _measured(size: int, layers: Layers) -> int:
@@ -42,22 +46,21 @@ def _measured(size: int, layers: Layers) -> int:
 
 
 def _why_not(got: Any, wanted: int, size: int, layers: Layers) -> str:
-    case = f"For ({size}, {layers}) a measurement gives {wanted}, your function {got!r:.40}"
     if len(layers) != 1:
         if layers and same(got, _measured(size, layers[:1])):
-            return f"{case}: the size after the first layer. When does the loop return?"
-        return f"{case}. Each layer starts from the size that the one before has left."
+            return ": the size after the first layer. When does the loop return?"
+        return ". Each layer starts from the size that the one before has left."
     [(kernel, padding, stride)] = layers
     room = size + 2 * padding - kernel
     if isinstance(got, float) and not got.is_integer():
-        return f"{case}: there is no half a pixel. Which division gives whole numbers?"
+        return ": there is no half a pixel. Which division gives integers?"
     if stride > 1 and same(got, wanted + 1):
-        return f"{case}: a window that would stick out at the end does not count."
+        return ": a window that would stick out at the end does not count."
     if padding and same(got, (room - padding) // stride + 1):
-        return f"{case}: the border is added on how many sides?"
+        return ": padding is added on how many sides?"
     if same(got, room // stride):
-        return f"{case}: count the windows on paper for 4 pixels and a kernel of 3. It is not one."
-    return f"{case}. The formula stands above, for one layer."
+        return ": count the windows on paper for 4 pixels and a kernel of 3. It is not one."
+    return ". The formula is above, for one layer."
 
 
 # 02.2: a training step with a bug
@@ -71,35 +74,35 @@ def check_training_step(answer: Any) -> None:
     """Four batches from clear gradients, then four from gradients that are left over."""
     losses, weights, gradients = _train(answer, leftover=0.0)
     wanted_losses, wanted, _ = _train(_right_step, leftover=0.0)
-    so_far_losses, so_far, _ = _train(_step_so_far, leftover=0.0)
-    if close(weights, so_far) and close(losses, so_far_losses):
+    unsolved_losses, unsolved, _ = _train(_unsolved_step, leftover=0.0)
+    if close(weights, unsolved) and close(losses, unsolved_losses):
         raise NotTried("the weights are right after the first batch, and wrong after the second")
     if not close(weights, wanted):
         raise Hint(_why_wrong_weights(weights, wanted, gradients))
     if any(isinstance(loss, Tensor) for loss in losses):
         raise Hint(
             "The weights are right, but the loss is returned as a tensor, which keeps the record "
-            "of the whole computation alive. Return a number of Python."
+            "of the whole computation alive. Return a Python number."
         )
     if not close(losses, wanted_losses):
         raise Hint(
             f"The weights are right, but the loss of the first batch is {wanted_losses[0]:.3f}, "
-            f"and yours is {losses[0]!r:.40}."
+            f"and yours is {short(losses[0])}."
         )
     _, weights, _ = _train(answer, leftover=1.0)
     if not close(weights, _train(_right_step, leftover=1.0)[1]):
         raise Hint(
             "From clear gradients all is right. But if gradients of something else are left over "
-            "when the step begins, they get into its first batch."
+            "when the step begins, they are added to those of its first batch."
         )
 
 
 def _right_step(net: nn.Module, images: Tensor, labels: Tensor, optimizer: Any) -> float:
     optimizer.zero_grad()
-    return _step_so_far(net, images, labels, optimizer)
+    return _unsolved_step(net, images, labels, optimizer)
 
 
-def _step_so_far(net: nn.Module, images: Tensor, labels: Tensor, optimizer: Any) -> float:
+def _unsolved_step(net: nn.Module, images: Tensor, labels: Tensor, optimizer: Any) -> float:
     loss = F.cross_entropy(net(images), labels)
     loss.backward()
     optimizer.step()
@@ -107,7 +110,7 @@ def _step_so_far(net: nn.Module, images: Tensor, labels: Tensor, optimizer: Any)
 
 
 def _train(step: Callable[..., Any], leftover: float) -> tuple[list[Any], Tensor, int]:
-    """Give the losses, all weights after each batch, and how often gradients were computed."""
+    """Return the losses, all weights after each batch, and how often gradients were computed."""
     generator = torch.Generator().manual_seed(1)
     net = nn.utils.skip_init(nn.Linear, 3, 2)
     calls: list[Tensor] = []
@@ -128,10 +131,10 @@ def _train(step: Callable[..., Any], leftover: float) -> tuple[list[Any], Tensor
 def _why_wrong_weights(weights: Tensor, wanted: Tensor, gradients: int) -> str:
     if (weights == weights[0]).all():
         if not gradients:
-            return "The weights never change, and no gradient was computed: who does that?"
+            return "The weights never change, and no gradient was computed: which call does that?"
         return (
-            "Gradients are computed, but the weights never change: what is left of the "
-            "gradients when the optimizer looks at them?"
+            "Gradients are computed, but the weights never change: what is left of the gradients "
+            "when the optimizer takes its step?"
         )
     if gradients > BATCHES:
         return f"In {BATCHES} steps gradients were computed {gradients} times; once a step is due."
@@ -151,7 +154,7 @@ LIMIT = 5000
 def check_make_tiny_net(answer: Any) -> None:
     """Two sizes of images, few parameters, all of them in use, and logits at the end."""
     if isinstance(answer, nn.Module):
-        raise Hint("This is a network; asked for is a function that makes one.")
+        raise Hint("This is a network; a function that makes one is expected.")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(1)
         net, another = _make(answer), _make(answer)
@@ -163,24 +166,24 @@ def check_make_tiny_net(answer: Any) -> None:
                 "each pair of channels: where are there many pairs?"
             )
         _require_logits(outputs, _logits(another, 28))
-        _require_bends(net)
+        _require_nonlinearity(net)
         _require_gradients(net)
     if type(net).__module__.startswith("course_utils"):
         raise Hint(
-            f"{type(net).__name__} does all that is asked for, but it comes from the course. "
-            "Put layers of torch together yourself."
+            f"{kind(net)} has all that is asked for, but it comes from the course. Put layers of "
+            "torch together yourself."
         )
 
 
 def _make(answer: Any) -> nn.Module:
     net = call(answer)
     if not isinstance(net, nn.Module):
-        raise Hint(f"The function returns a {type(net).__name__}, not a network (nn.Module).")
+        raise Hint(f"The function returns a {kind(net)}, not a network (nn.Module).")
     return net.cpu()
 
 
 def _images(size: int) -> Tensor:
-    """Three images of different contrast, with numbers as a loader gives them."""
+    """Three images of different contrast, with values as a loader gives them."""
     generator = torch.Generator().manual_seed(2)
     contrast = torch.tensor([0.3, 1.0, 2.0]).reshape(3, 1, 1, 1)
     return torch.randn(3, 1, size, size, generator=generator) * contrast + 0.5
@@ -201,25 +204,21 @@ def _require_shapes(net: nn.Module) -> Tensor:
             "that depends on the size? What could come before it, so that it no longer does?"
         ) from None
     for size, output in {28: outputs, 64: larger}.items():
-        if not isinstance(output, Tensor):
-            raise Hint(f"The network gives a {type(output).__name__}, not a tensor.")
-        if output.shape[:2] == (3, 10) and output.ndim == 4:
+        shape = tuple(output.shape) if isinstance(output, Tensor) else kind(output)
+        if shape[:2] == (3, 10) and len(shape) == 4:
             raise Hint(
-                f"For 3 images of {size}x{size} it gives {tuple(output.shape)}: logits at every "
-                "position. Ten an image are asked for."
+                f"For 3 images of {size}x{size} it outputs {shape}: logits at every position. Ten "
+                "per image are expected."
             )
-        if output.shape != (3, 10):
-            raise Hint(
-                f"For 3 images of {size}x{size} it gives the shape {tuple(output.shape)} instead "
-                "of (3, 10)."
-            )
+        if shape != (3, 10):
+            raise Hint(f"For 3 images of {size}x{size} it outputs {shape} instead of (3, 10).")
     return outputs
 
 
 def _require_logits(outputs: Tensor, others: Tensor) -> None:
     if (outputs >= 0).all() and close(outputs.sum(dim=1), torch.ones(3), 1e-4):
         raise Hint(
-            "The ten numbers of an image add up to 1: these are probabilities. The loss applies "
+            "The ten outputs of an image add up to 1: these are probabilities. The loss applies "
             "the softmax already."
         )
     if (outputs >= 0).all() and outputs.any() and (others >= 0).all():
@@ -228,19 +227,19 @@ def _require_logits(outputs: Tensor, others: Tensor) -> None:
             "class could ever be called unlikely."
         )
     if torch.equal(outputs[0], outputs[1]):
-        raise Hint("Two different images get exactly the same logits: are they looked at?")
+        raise Hint("Two different images get exactly the same logits: are they used at all?")
 
 
 @torch.no_grad()
-def _require_bends(net: nn.Module) -> None:
-    """A network without a non-linear layer gives to a sum of images the sum of what each gets."""
+def _require_nonlinearity(net: nn.Module) -> None:
+    """An affine network maps a sum of images to the sum of what it outputs for each."""
     images = _images(28)
     one, other, none = images[:1], images[1:2], torch.zeros_like(images[:1])
     parts = net(one) + net(other) - net(none)
     if close(net(one + other), parts, 1e-4 * float(parts.abs().max())):
         raise Hint(
-            "It fits, but nothing in it is non-linear: without a bend between them, all its layers "
-            "can do no more than a single one."
+            "It fits, but nothing in it is non-linear: without an activation function between "
+            "them, all its layers can do no more than a single one."
         )
 
 
@@ -256,51 +255,46 @@ def _require_gradients(net: nn.Module) -> None:
 
 # 02.4: hard and easy pairs of classes
 
-PAIR = ("classes", "right", "images", "interval")
 EXAMPLE = {"Pullover", "Shirt"}
 FEWEST = 20
-WORDS = ("right", "wrong", "undecided")
 
 
 @exercise("02.4")
 def check_two_pairs(answer: Any) -> None:
     """The form, numbers that fit one another, and a conclusion that fits the intervals."""
-    if type(answer) is not dict or set(answer) != {"hard", "easy", "guess"}:
-        raise Hint("This should be a dict with exactly these keys: hard, easy, guess.")
-    (hard_low, hard_high), (easy_low, easy_high) = (
-        _interval_of(name, answer[name]) for name in ("hard", "easy")
+    report = report_of(answer, "hard", "easy", "guess")
+    hard, easy = (
+        report_of(report[name], "classes", "right", "images", "interval", name=name)
+        for name in ("hard", "easy")
     )
-    if set(answer["hard"]["classes"]) == set(answer["easy"]["classes"]):
+    (hard_low, hard_high), (easy_low, easy_high) = (
+        _interval_of("hard", hard),
+        _interval_of("easy", easy),
+    )
+    if set(hard["classes"]) == set(easy["classes"]):
         raise Hint("The hard and the easy pair are the same two classes.")
     if hard_high < easy_low:
-        wanted, because = "right", "the whole interval of the hard pair lies below the other"
+        expected, because = "right", "the whole interval of the hard pair lies below the other"
     elif hard_low > easy_high:
-        wanted, because = "wrong", "the whole interval of the hard pair lies above the other"
+        expected, because = "wrong", "the whole interval of the hard pair lies above the other"
     else:
-        wanted, because = "undecided", "the two intervals overlap"
-    if answer["guess"] not in WORDS:
-        raise Hint(f'"guess" should be one of the words {", ".join(WORDS)}.')
-    if answer["guess"] != wanted:
-        raise Hint(
-            f'"guess" is {answer["guess"]!r}, which does not fit your numbers: {because} '
-            f"({hard_low:.3f} to {hard_high:.3f} and {easy_low:.3f} to {easy_high:.3f})."
-        )
+        expected, because = "undecided", "the two intervals overlap"
+    because += f" ({hard_low:.3f} to {hard_high:.3f} and {easy_low:.3f} to {easy_high:.3f})"
+    require_word(report, "guess", ("right", "wrong", "undecided"), expected, because)
 
 
-def _interval_of(name: str, pair: Any) -> tuple[float, float]:
-    """Check the numbers of one pair, and give its interval."""
-    if type(pair) is not dict or set(pair) != set(PAIR):
-        raise Hint(f'"{name}" should be a dict with exactly these keys: {", ".join(PAIR)}.')
+def _interval_of(name: str, pair: dict) -> tuple[float, float]:
+    """Check the numbers of one pair, and return its interval."""
     classes, right, images = pair["classes"], pair["right"], pair["images"]
     names = type(classes) in (tuple, list) and all(type(each) is str for each in classes)
     if not names or len(classes) != 2 or len(set(classes)) != 2:
-        raise Hint(f'"{name}": classes should be the names of two classes, not {classes!r:.60}.')
+        raise Hint(f'"{name}": classes should be the names of two classes, not {short(classes)}.')
     if set(classes) == EXAMPLE:
         raise Hint(f'"{name}": pullover and shirt are the example; choose a pair of your own.')
-    if type(right) is not int or type(images) is not int or not 0 <= right <= images:
+    if not is_count(right) or not is_count(images) or right > images:
         raise Hint(
-            f'"{name}": right and images are counts, two whole numbers, the first at most as '
-            f"large as the second; not {right!r:.20} and {images!r:.20}."
+            f'"{name}": right and images are counts, two integers, the first at most as large as '
+            f"the second; not {short(right)} and {short(images)}."
         )
     if images < FEWEST:
         raise Hint(f'"{name}": {images} test images say next to nothing; take at least {FEWEST}.')
@@ -308,11 +302,11 @@ def _interval_of(name: str, pair: Any) -> tuple[float, float]:
     if high < 0.5:
         raise Hint(
             f'"{name}": {right} of {images} is clearly worse than guessing. Are these the wrong '
-            "answers instead of the right ones?"
+            "predictions instead of the correct ones?"
         )
     if not close(pair["interval"], (low, high), 0.0051):
         raise Hint(
-            f'"{name}": the 95 % interval of {right} of {images} is not {pair["interval"]!r:.60}. '
-            "It holds two shares between 0 and 1, and accuracy_interval gives them."
+            f'"{name}": the 95 % interval of {right} of {images} is not {short(pair["interval"])}. '
+            "It holds two numbers between 0 and 1, and accuracy_interval returns them."
         )
     return low, high

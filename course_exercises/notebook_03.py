@@ -1,4 +1,4 @@
-"""The checks of notebook 03: names of weights, batch norm, warm-up, and reports on other images."""
+"""The checks of notebook 03: names of weights, batch norm, warm-up, reports on other images."""
 
 from collections import OrderedDict
 from collections.abc import Callable
@@ -6,13 +6,14 @@ from typing import Any
 
 import torch
 from scipy.stats import binomtest
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.functional import cross_entropy
 
-from course_exercises import Hint, NotTried, call, close, exercise
+from course_exercises.checks import Hint, NotTried, call, close, exercise, kind, rounded, short
+from course_exercises.reports import is_count, is_number, report_of, require_fraction, require_word
 from course_utils.evaluation import accuracy_interval
 
-# 03.1: one line that says which names a file lacks
+# 03.1: the names that a file lacks
 
 
 @exercise("03.1")
@@ -32,38 +33,31 @@ def check_missing_names(answer: Any) -> None:
 def _require_names(found: Any, own: dict, given: dict, case: str) -> None:
     missing, unexpected = own.keys() - given.keys(), given.keys() - own.keys()
     if type(found) in (list, tuple) and sorted(map(str, found)) == sorted(missing):
-        raise Hint(f"These are the right names, but as a {type(found).__name__}: make it a set.")
+        raise Hint(f"These are the right names, but as a {kind(found)}: make it a set.")
     if type(found) is not set or not all(type(name) is str for name in found):
-        raise Hint(f"For {case} the result is no set of names but a {type(found).__name__}.")
+        raise Hint(f"For {case} the result should be a set of names, not {short(found)}.")
     if found == missing:
         return
-    got = f"For {case} you give {_listed(found)}"
+    reason = f"it should be {_listed(missing)}."
     if found == unexpected:
-        raise Hint(f"{got}. That is in the file and not in the network: these are *unexpected*.")
-    if found == missing | unexpected:
-        raise Hint(f"{got}. Some of it stands only in the file; the network does not miss that.")
-    if found and found == own.keys() & given.keys():
-        raise Hint(f"{got}. That is in both, so it can be loaded. What can not?")
-    raise Hint(f"{got}; it should be {_listed(missing)}.")
+        reason = "that is in the file and not in the network: these are *unexpected*."
+    elif found == missing | unexpected:
+        reason = "some of it is only in the file; the network does not miss that."
+    elif found and found == own.keys() & given.keys():
+        reason = "that is in both, so it can be loaded. What can not?"
+    raise Hint(f"For {case} you return {_listed(found)}; {reason}")
 
 
 def _listed(names: Any) -> str:
     return ", ".join(sorted(names)) or "nothing"
 
 
-# 03.2: an epoch for the head, with a body that must not move
-
-
-def _small_net() -> nn.Sequential:
-    """Build a body with batch norm and a head with dropout, and no care of their own."""
-    body = [nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()]
-    head = [nn.Dropout(0.5), nn.Linear(4, 3)]
-    return nn.Sequential(OrderedDict(backbone=nn.Sequential(*body), head=nn.Sequential(*head)))
+# 03.2: an epoch for the head, with a backbone that must not change
 
 
 @exercise("03.2")
 def check_head_epoch(answer: Any) -> None:
-    """Body frozen and in eval mode, statistics untouched; head in train mode, and changed."""
+    """Backbone frozen and in eval mode, statistics unchanged; head in train mode, and changed."""
     show = "a network, two batches of images and labels, an optimizer for the head"
     before = _epoch(lambda net, *_: net)[0].state_dict()
     unsolved = _epoch(_unsolved_epoch)[0].state_dict()
@@ -72,48 +66,46 @@ def check_head_epoch(answer: Any) -> None:
     if all(torch.equal(after[name], value) for name, value in unsolved.items()) and all(
         modes["batch norm"]
     ):
-        raise NotTried("the weights of the body stay, its batch norm's running mean moves")
+        raise NotTried("the weights of the backbone stay, its batch norm's running mean moves")
     if result is not net:
-        raise Hint("The function should give back the network that it got.")
-    _require_head_only(net, before, modes)
-
-
-def _require_head_only(net: nn.Module, before: dict[str, Tensor], modes: dict[str, list]) -> None:
-    after = net.state_dict()
+        raise Hint("The function should return the network that it got.")
     changed = {name for name, value in before.items() if not torch.equal(after[name], value)}
     if any(parameter.requires_grad for parameter in net.backbone.parameters()):
         raise Hint(
-            "Parameters of the body still have requires_grad = True: this optimizer leaves them "
-            "alone, the next one may not. The body should be frozen."
+            "Parameters of the backbone still have requires_grad = True: this optimizer leaves "
+            "them alone, the next one may not. The backbone should be frozen."
         )
     if not {"head.1.weight", "head.1.bias"} <= changed:
         raise Hint("After the epoch the head has the same weights as before: nothing was learned.")
     if moved := sorted(name for name in changed if name.startswith("backbone")):
-        raise Hint(f"After the epoch {moved[0]} is another: something in the body still moves.")
+        raise Hint(f"The epoch has changed {moved[0]}: something in the backbone still moves.")
     if any(modes["batch norm"]) or not modes["batch norm"]:
         raise Hint(
-            "Afterwards the body is as before, but during the epoch its batch norm was in train "
-            "mode: it used the statistics of the batch, so the head saw other features."
+            "Afterwards the backbone is as before, but during the epoch its batch norm was in "
+            "train mode: it used the statistics of the batch, so the head saw other features."
         )
     if not all(modes["dropout"]) or not modes["dropout"]:
         raise Hint(
-            "The body is at rest now. But the head ran in eval mode as well, that is, without its "
-            "dropout. Which part should be in which mode?"
+            "The backbone is unchanged now. But the head ran in eval mode as well, that is, "
+            "without its dropout. Which part should be in which mode?"
         )
 
 
 def _epoch(function: Callable) -> tuple[nn.Module, Any, dict[str, list[bool]]]:
-    """Run an epoch; give the network, the result, and the modes in which the layers ran."""
+    """Run an epoch; return the network, the result, and the modes in which its layers ran."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(1)
-        net = _small_net().eval()
+        body = [nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU()]
+        body = nn.Sequential(*body, nn.AdaptiveAvgPool2d(1), nn.Flatten())
+        head = nn.Sequential(nn.Dropout(0.5), nn.Linear(4, 3))
+        net = nn.Sequential(OrderedDict(backbone=body, head=head)).eval()
         batches = [(torch.rand(4, 3, 6, 6), torch.tensor([0, 1, 2, 1])) for _ in range(2)]
         modes: dict[str, list[bool]] = {"batch norm": [], "dropout": []}
-        for name, layer in zip(modes, (net.backbone[1], net.head[0]), strict=True):
+        for name, layer in zip(modes, (body[1], head[0]), strict=True):
             layer.register_forward_pre_hook(
                 lambda module, _, seen=modes[name]: seen.append(module.training)
             )
-        result = function(net, batches, torch.optim.SGD(net.head.parameters(), lr=0.1))
+        result = function(net, batches, torch.optim.SGD(head.parameters(), lr=0.1))
     return net, result, modes
 
 
@@ -137,34 +129,28 @@ def check_warm_up(answer: Any) -> None:
     for peak, warmup in [(0.4, 4), (0.02, 10), (3.0, 2), (0.5, 1)]:
         wanted = [peak * min(step + 1, warmup) / warmup for step in range(warmup + 3)]
         rates = [call(answer, step, peak, warmup) for step in range(warmup + 3)]
-        if not all(close(rate, value) for rate, value in zip(rates, wanted, strict=True)):
-            _explain(rates, wanted, peak, warmup)
+        case = f"With peak {peak} and warmup {warmup}"
+        if odd := [rate for rate in rates if not close(rate, 0, tolerance=1e300)]:
+            raise Hint(f"{case} there is a rate that is not a number but a {kind(odd[0])}.")
+        rates = [float(rate) for rate in rates]
+        if not close(rates, wanted):
+            raise Hint(f"{case} the rates are {rounded(rates, 4)}{_why(rates, wanted, warmup)}")
 
 
-def _explain(rates: list, wanted: list[float], peak: float, warmup: int) -> None:
-    case = f"With peak {peak} and warmup {warmup}"
-    if odd := [rate for rate in rates if not close(rate, 0, tolerance=1e300)]:
-        raise Hint(f"{case} there is a rate that is no number but a {type(odd[0]).__name__}.")
-    rates = [float(rate) for rate in rates]
-    shown = f"the rates are {_rounded(rates)}"
+def _why(rates: list[float], wanted: list[float], warmup: int) -> str:
+    peak = wanted[-1]
     if rates[0] == 0:
-        raise Hint(f"{case} the first rate is 0, so the first step moves nothing. Count from 1.")
+        return ": the first rate is 0, so the first step moves nothing. Count from 1."
     if close(rates[:warmup], wanted[:warmup]):
-        raise Hint(
-            f"{case} {shown}: right until step {warmup - 1}, but then they should stay at {peak}."
-        )
+        return f": right until step {warmup - 1}, but then they should stay at {peak}."
     if close(rates[0], peak):
-        raise Hint(f"{case} {shown}: the peak comes at once, there is no warm-up.")
+        return ": the peak comes at once, there is no warm-up."
     if close(rates[warmup:], wanted[warmup:]) and rates[warmup - 1] < peak:
-        raise Hint(
-            f"{case} {shown}: the peak should be reached in step {warmup - 1}, yours comes later. "
-            "How many steps are there from 0 to this one?"
+        return (
+            f": the peak should be reached in step {warmup - 1}, yours comes later. How many steps "
+            "are there from 0 to this one?"
         )
-    raise Hint(f"{case} {shown}; they should be {_rounded(wanted)}.")
-
-
-def _rounded(values: list[float]) -> list[float]:
-    return [round(value, 4) for value in values]
+    return f"; they should be {rounded(wanted, 4)}."
 
 
 # 03.4: does fine-tuning pay off on other images?
@@ -179,12 +165,12 @@ CUTOUTS = (187, 0.893, 0.920, 2, 7, "cannot tell")
 @exercise("03.4")
 def check_fashion_report(answer: Any) -> None:
     """The form, numbers that fit each other, and a conclusion that fits the numbers."""
-    _require_keys(answer, FASHION_KEYS)
-    images, frozen, tuned, only_frozen, only_tuned, word = (answer[key] for key in FASHION_KEYS)
+    report = report_of(answer, *FASHION_KEYS)
+    images, frozen, tuned, only_frozen, only_tuned, _ = (report[key] for key in FASHION_KEYS)
     for key in ("images", "only frozen right", "only fine-tuned right"):
-        if type(answer[key]) is not int or answer[key] < 0:
-            raise Hint(f'"{key}" should be a whole number, not {answer[key]!r:.20}.')
-    if tuple(answer[key] for key in FASHION_KEYS) == CUTOUTS:
+        if not is_count(report[key]):
+            raise Hint(f'"{key}" should be an integer, not {short(report[key])}.')
+    if tuple(report[key] for key in FASHION_KEYS) == CUTOUTS:
         raise Hint(
             "These are the numbers of cutouts, from the example. What does fashion-mini say?"
         )
@@ -194,10 +180,10 @@ def check_fashion_report(answer: Any) -> None:
             "many images of each. Section 1 prints their number."
         )
     for key in ("frozen features", "fine-tuned"):
-        _require_share(answer, key)
+        require_fraction(report[key], f'The accuracy of "{key}"')
     if frozen < 0.3:
         raise Hint(
-            f'"frozen features" is {frozen}, hardly better than guessing among ten classes: is it '
+            f'"frozen features" is {frozen}, hardly better than chance among ten classes: is it '
             'the accuracy of "frozen features" in section 10?'
         )
     if abs((tuned - frozen) * images - (only_tuned - only_frozen)) > 0.0011 * images:
@@ -206,76 +192,70 @@ def check_fashion_report(answer: Any) -> None:
             f"{(tuned - frozen) * images:+.1f} of {images} images, but the disagreements by "
             f"{only_tuned - only_frozen:+d}: these numbers are not of the same run, or mixed up."
         )
-    if only_tuned + only_frozen > images:
-        raise Hint(f"The two disagree on {only_tuned + only_frozen} of {images} images?")
-    _require_conclusion(word, only_frozen, only_tuned)
-
-
-def _require_conclusion(word: Any, only_frozen: int, only_tuned: int) -> None:
     differ = only_frozen + only_tuned
-    chance = binomtest(only_tuned, differ).pvalue if differ else 1.0
+    if differ > images:
+        raise Hint(f"The two disagree on {differ} of {images} images?")
+    p_value = binomtest(only_tuned, differ).pvalue if differ else 1.0
     better = "yes" if only_tuned > only_frozen else "no"
-    _require_word(
-        word,
-        better if chance < 0.05 else "cannot tell",
-        ("yes", "no", "cannot tell"),
+    require_word(
+        report,
         "pays off",
+        ("yes", "no", "cannot tell"),
+        better if p_value < 0.05 else "cannot tell",
         f"a split of {only_frozen} to {only_tuned}, or a more uneven one, has a probability of "
-        f"{chance:.2g} between equally good methods",
+        f"{p_value:.2g} between equally good methods",
     )
 
 
-# 03.5: photographs of one's own: are they enough?
+# 03.5: your own photographs: are they enough?
 
-PHOTO_KEYS = ("counts", "frozen features", "beats baseline", "curve", "more photographs")
 EXAMPLE = {"mugs": 21, "plates": 20}
 FEWEST = 10
+WORDS = ("yes", "cannot tell")
 
 
 @exercise("03.5")
 def check_photo_report(answer: Any) -> None:
     """The form, the interval against the baseline, and the end of the learning curve."""
-    _require_keys(answer, PHOTO_KEYS)
-    counts, accuracy, curve = (answer[key] for key in ("counts", "frozen features", "curve"))
+    report = report_of(
+        answer, "counts", "frozen features", "beats baseline", "curve", "more photographs"
+    )
+    counts, accuracy, curve = (report[key] for key in ("counts", "frozen features", "curve"))
     _require_counts(counts)
-    _require_share(answer, "frozen features")
+    require_fraction(accuracy, 'The accuracy of "frozen features"')
     total = sum(counts.values())
     baseline = max(counts.values()) / total
     low, _ = accuracy_interval(round(accuracy * total), total)
-    _require_word(
-        answer["beats baseline"],
-        "yes" if low > baseline else "cannot tell",
-        ("yes", "cannot tell"),
+    require_word(
+        report,
         "beats baseline",
-        f"always the most frequent class is right for {baseline:.3f}; the interval of {accuracy} "
-        f"with {total} images starts at {low:.3f}",
+        WORDS,
+        WORDS[low <= baseline],
+        f"the majority-class baseline has an accuracy of {baseline:.3f}; the interval of "
+        f"{accuracy} with {total} images starts at {low:.3f}",
     )
     _require_curve(curve, min(counts.values()))
-    (before, spread), (after, other) = (curve[number] for number in sorted(curve))
-    gain, noise = round(after - before, 6), max(spread, other) / 2
-    _require_word(
-        answer["more photographs"],
-        "yes" if gain > noise else "cannot tell",
-        ("yes", "cannot tell"),
+    (before, std), (after, other_std) = (curve[number] for number in sorted(curve))
+    gain, noise = round(after - before, 6), max(std, other_std) / 2
+    require_word(
+        report,
         "more photographs",
-        f"the last step of your curve is {gain:+.3f}, half of the larger spread is {noise:.3f}",
+        WORDS,
+        WORDS[gain <= noise],
+        f"the last step of your curve is {gain:+.3f}, half of the larger std is {noise:.3f}",
     )
 
 
 def _require_counts(counts: Any) -> None:
-    if type(counts) is not dict or len(counts) < 2:
-        raise Hint(
-            '"counts" should be a dict with the number of photographs of two classes or more.'
-        )
-    if not all(type(name) is str and type(count) is int for name, count in counts.items()):
-        raise Hint('"counts" should map names of classes to whole numbers.')
+    if type(counts) is not dict or len(counts) < 2 or not all(map(is_count, counts.values())):
+        raise Hint('"counts" should be a dict from two class names or more to integers.')
     if counts == EXAMPLE:
         raise Hint("These are the mugs and plates of the example; what are your own classes?")
-    name, count = min(counts.items(), key=lambda item: item[1])
-    if count < FEWEST:
+    name = min(counts, key=counts.get)
+    if counts[name] < FEWEST:
         raise Hint(
-            f"There are only {count} photographs of {name!r}. From fewer than {FEWEST} of a class "
-            "the folds are too small to say anything."
+            f"There are only {counts[name]} photographs of {name!r}. With fewer than {FEWEST} per "
+            "class the folds are too small to say anything."
         )
 
 
@@ -285,39 +265,10 @@ def _require_curve(curve: Any, smallest: int) -> None:
         raise Hint(f"{form}.")
     for number, point in curve.items():
         pair = type(point) in (tuple, list) and len(point) == 2
-        if type(number) is not int or number < 1 or not pair or not all(map(_is_share, point)):
+        if not is_number(number, 1) or not pair or not all(is_number(x, 0, 1) for x in point):
             raise Hint(f"{form}: a number of images, then mean and std of the accuracy.")
     if max(curve) >= smallest:
         raise Hint(
-            f'"curve" has a point at {max(curve)} images a class, but your smallest class has '
+            f'"curve" has a point at {max(curve)} images per class, but your smallest class has '
             f"{smallest}, and a part of them is held out."
         )
-
-
-# What the two reports have in common
-
-
-def _require_keys(answer: Any, keys: tuple[str, ...]) -> None:
-    if type(answer) is not dict:
-        raise Hint(f"This is a {type(answer).__name__}; asked for is a dict, as in the example.")
-    if set(answer) != set(keys):
-        odd = sorted(set(keys) ^ set(answer), key=str)[0]
-        raise Hint(f"The keys should be exactly those of the example; look at {odd!r}.")
-    if any(value is None or value is ... for value in answer.values()):
-        raise NotTried("some values are still missing")
-
-
-def _require_share(answer: dict, key: str) -> None:
-    if not _is_share(answer[key]):
-        raise Hint(f"The accuracy of {key!r} should be between 0 and 1, not {answer[key]!r:.20}.")
-
-
-def _is_share(value: Any) -> bool:
-    return type(value) in (int, float) and 0 <= value <= 1
-
-
-def _require_word(word: Any, wanted: str, words: tuple[str, ...], key: str, because: str) -> None:
-    if type(word) is not str or word not in words:
-        raise Hint(f'"{key}" should be one of: {", ".join(words)}; not {word!r:.20}.')
-    if word != wanted:
-        raise Hint(f'"{key}" is {word!r}, which does not fit: {because}.')

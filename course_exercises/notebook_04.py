@@ -9,7 +9,8 @@ from scipy import stats
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from course_exercises import Hint, NotTried, call, close, exercise, same
+from course_exercises.checks import Hint, NotTried, call, close, exercise, rounded, same, short
+from course_exercises.reports import is_number, report_of
 
 # 04.1: half an epoch later
 
@@ -19,34 +20,35 @@ LOSSES = [
     ([3, 1], [2, 4]),
     ([1.5], [1.2]),
 ]
+MISTAKES = {
+    "The training loss of the next epoch is half an epoch too late, as that of the epoch itself "
+    "is half an epoch too early.": lambda a, b: b,
+    "The sum of two losses is twice as high as what lies between them.": lambda a, b: a + b,
+    "Half an epoch later is a place on the axis, between two losses; it is not half of the "
+    "loss.": lambda a, b: a / 2,
+}
 
 
 @exercise("04.1")
 def check_gaps_at_epoch_end(answer: Any) -> None:
     """Curves of several lengths, the shortest of a single epoch."""
-    answers = [call(answer, list(train), list(val)) for train, val in LOSSES]
-    mistakes = {
-        "The training loss of the next epoch is half an epoch too late, as that of the epoch "
-        "itself is half an epoch too early.": lambda a, b: b,
-        "The sum of two losses is twice as high as what lies between them.": lambda a, b: a + b,
-        "Half an epoch later is a place on the axis, between two losses; it is not half of the "
-        "loss.": lambda a, b: a / 2,
-    }
-    if _is_for_all(answers, lambda a, b: a):
+    results = [call(answer, list(train), list(val)) for train, val in LOSSES]
+    unsolved = [_gaps(*losses, lambda a, b: a) for losses in LOSSES]
+    if all(map(close, results, unsolved)):
         raise NotTried("the training loss is still the one from the middle of the epoch")
-    for (train, val), gaps in zip(LOSSES, answers, strict=True):
-        wanted = _gaps(train, val, lambda a, b: (a + b) / 2)
+    for losses, gaps in zip(LOSSES, results, strict=True):
+        wanted = _gaps(*losses, lambda a, b: (a + b) / 2)
         if close(gaps, wanted):
             continue
-        for hint, at_the_end in mistakes.items():
-            if close(gaps, _gaps(train, val, at_the_end)):
+        for hint, at_the_end in MISTAKES.items():
+            if close(gaps, _gaps(*losses, at_the_end)):
                 raise Hint(hint)
         if close(gaps, -wanted):
             raise Hint("The sign is turned around: a gap is the validation loss minus the other.")
-        shape, n = np.shape(gaps) if isinstance(gaps, np.ndarray | list) else (), len(train)
+        shape, n = np.shape(gaps) if isinstance(gaps, np.ndarray | list) else (), len(losses[0])
         if shape != (n - 1,):
             raise Hint(f"{n} epochs have {n - 1} ends with a neighbor; your shape is {shape}.")
-        raise Hint(f"For {train} and {val} the gaps are {_row(wanted)}, yours {_row(gaps)}.")
+        raise Hint(f"For {losses} the gaps are {rounded(wanted)}, yours {rounded(gaps)}.")
 
 
 def _gaps(train: list, val: list, at_the_end: Callable) -> np.ndarray:
@@ -54,22 +56,13 @@ def _gaps(train: list, val: list, at_the_end: Callable) -> np.ndarray:
     return np.array(val, dtype=float)[:-1] - at_the_end(during[:-1], during[1:])
 
 
-def _is_for_all(answers: list, at_the_end: Callable) -> bool:
-    pairs = zip(LOSSES, answers, strict=True)
-    return all(close(gaps, _gaps(*losses, at_the_end)) for losses, gaps in pairs)
-
-
-def _row(numbers: Any) -> str:
-    return ", ".join(f"{number:.3g}" for number in np.asarray(numbers, dtype=float)) or "none"
-
-
 # 04.2: train() before every epoch
 
-ROUNDS = 3
+EPOCHS = 3
 
 
 class Watched(nn.Module):
-    """A network with batch norm that writes down its mode whenever it is used."""
+    """A network with batch norm that records its mode whenever it is used."""
 
     def __init__(self) -> None:
         """Make the layers and an empty list of modes."""
@@ -78,7 +71,7 @@ class Watched(nn.Module):
         self.modes: list[bool] = []
 
     def forward(self, points: Tensor) -> Tensor:
-        """Give logits."""
+        """Compute logits."""
         self.modes.append(self.norm.training)
         return self.head(self.norm(points))
 
@@ -87,14 +80,14 @@ class Watched(nn.Module):
 def check_train_and_measure(answer: Any) -> None:
     """The mode of every batch, from a network given in either mode, and the losses."""
     modes, losses = _watch(answer, starts_in_training=True)
-    as_it_was_modes, as_it_was_losses = _watch(_unsolved, starts_in_training=True)
-    unsolved = modes == as_it_was_modes
-    if unsolved and close(losses, as_it_was_losses, 1e-4):
+    unsolved_modes, unsolved_losses = _watch(_unsolved, starts_in_training=True)
+    unsolved = modes == unsolved_modes
+    if unsolved and close(losses, unsolved_losses, 1e-4):
         raise NotTried("in 3 epochs of 4 batches, batch norm counted 4 batches, not 12")
-    if len(modes) != ROUNDS * 6:
+    if len(modes) != EPOCHS * 6:
         raise Hint(
-            f"{ROUNDS} epochs of 4 batches for training and 2 for validation use the network "
-            f"{ROUNDS * 6} times; yours used it {len(modes)} times."
+            f"{EPOCHS} epochs of 4 batches for training and 2 for validation use the network "
+            f"{EPOCHS * 6} times; yours used it {len(modes)} times."
         )
     _require_modes(modes, unsolved)
     modes, _ = _watch(answer, starts_in_training=False)
@@ -103,18 +96,20 @@ def check_train_and_measure(answer: Any) -> None:
             "The network may be given in eval mode, and then it is trained like that in epoch 1: "
             "the loop must not rely on the mode that somebody left behind."
         )
-    wanted = _watch(_loop, starts_in_training=True)[1]
-    if not isinstance(losses, list) or len(losses) != ROUNDS:
-        raise Hint(f"The modes are right now. Give a list of {ROUNDS} losses for {ROUNDS} epochs.")
+    wanted = _watch(_solved, starts_in_training=True)[1]
+    if not isinstance(losses, list) or len(losses) != EPOCHS:
+        raise Hint(
+            f"The modes are right now. Return a list of {EPOCHS} losses for {EPOCHS} epochs."
+        )
     if not close(losses, wanted, 1e-4):
         raise Hint(
-            f"The modes are right, but the validation losses should be {_row(wanted)}, not "
-            f"{_row(losses)}. Apart from the mode, the loop must do what it did."
+            f"The modes are right, but the validation losses should be {rounded(wanted)}, not "
+            f"{rounded(losses)}. Apart from the mode, the loop must do what it did."
         )
 
 
 def _require_modes(modes: list[bool], unsolved: bool) -> None:
-    in_training, in_validation = np.split(np.array(modes).reshape(ROUNDS, 6), [4], axis=1)
+    in_training, in_validation = np.split(np.array(modes).reshape(EPOCHS, 6), [4], axis=1)
     if unsolved:
         raise Hint(
             "Something has changed, but not the bug: from epoch 2 on the network is still in "
@@ -133,6 +128,7 @@ def _require_modes(modes: list[bool], unsolved: bool) -> None:
 
 
 def _watch(function: Any, starts_in_training: bool) -> tuple[list[bool], Any]:
+    """Return the mode of every batch, and what the function returns."""
     generator = torch.Generator().manual_seed(4)
     points = torch.randn(30, 3, generator=generator)
     targets = (points[:, 0] > 0).long()
@@ -143,40 +139,43 @@ def _watch(function: Any, starts_in_training: bool) -> tuple[list[bool], Any]:
         net = Watched().train(starts_in_training)
         optimizer = torch.optim.SGD(net.parameters(), lr=0.1, momentum=0.9)
         show = "a small network, 4 batches, 2 batches, its optimizer, 3 epochs"
-        losses = call(function, net, train, val, optimizer, ROUNDS, show=show)
+        losses = call(function, net, train, val, optimizer, EPOCHS, show=show)
     return net.modes, losses
 
 
-def _loop(
-    net: nn.Module, train: list, val: list, optimizer: torch.optim.Optimizer, rounds: int
-) -> list[float]:
-    return [_epoch(net.train(), train, val, optimizer) for _ in range(rounds)]
+def _solved(net: nn.Module, *arguments: Any) -> list[float]:
+    return _unsolved(net, *arguments, before_epoch=net.train)
 
 
 def _unsolved(
-    net: nn.Module, train: list, val: list, optimizer: torch.optim.Optimizer, rounds: int
+    net: nn.Module,
+    train: list,
+    val: list,
+    optimizer: Any,
+    epochs: int,
+    before_epoch: Callable = lambda: None,
 ) -> list[float]:
     net.train()
-    return [_epoch(net, train, val, optimizer) for _ in range(rounds)]
-
-
-def _epoch(net: nn.Module, train: list, val: list, optimizer: torch.optim.Optimizer) -> float:
-    for points, targets in train:
-        optimizer.zero_grad()
-        F.cross_entropy(net(points), targets).backward()
-        optimizer.step()
-    net.eval()
-    with torch.no_grad():
-        total = sum(F.cross_entropy(net(x), y).item() * len(y) for x, y in val)
-    return total / sum(len(y) for _, y in val)
+    losses = []
+    for _ in range(epochs):
+        before_epoch()
+        for points, targets in train:
+            optimizer.zero_grad()
+            F.cross_entropy(net(points), targets).backward()
+            optimizer.step()
+        net.eval()
+        with torch.no_grad():
+            total = sum(F.cross_entropy(net(x), y).item() * len(y) for x, y in val)
+        losses.append(total / sum(len(y) for _, y in val))
+    return losses
 
 
 # 04.3: early stopping
 
 EQUAL = "Equal is not lower: a loss that only equals the lowest one is no progress."
-IN_A_ROW = "A new lowest loss starts the counting anew: the epochs must be in a row."
+IN_A_ROW = "A new lowest loss resets the count: the epochs must be in a row."
 PREVIOUS = "A loss below the one before is not enough: it must be below the lowest so far."
-AFTER = "Nothing after the stop may be looked at: those epochs never happened."
+AFTER = "Nothing after the stop may be used: those epochs never happened."
 PATIENCE = [  # losses, patience, result, and what typical mistakes give
     ([3.0, 2.0, 2.5, 2.6, 2.7, 2.8, 1.0], 3, (2, 5), {(7, 5): AFTER, (7, 7): AFTER}),
     ([3.0, 2.0, 2.5, 2.4, 2.3, 1.0], 3, (2, 5), {(6, 6): PREVIOUS}),
@@ -196,12 +195,9 @@ def check_stop_early(answer: Any) -> None:
         given = list(losses)
         result = call(answer, given, patience)
         if given != losses:
-            raise Hint("The list that was given is changed afterwards. Leave it as it is.")
+            raise Hint("The list that was given has changed. Leave it as it is.")
         if same(result, wanted):
             continue
-        found = f"For {losses} and a patience of {patience} it is {wanted}, not {result!r:.60}."
-        if not isinstance(result, tuple | list) or len(result) != 2:
-            raise Hint(f"{found} Give two numbers: the epoch kept, and the last one trained.")
         kept, last = wanted
         known = mistakes | {
             (last, kept): "The two are swapped: first comes the epoch that is kept.",
@@ -210,7 +206,11 @@ def check_stop_early(answer: Any) -> None:
             (kept, last + 1): "It stops one epoch too late: count those without progress.",
         }
         reasons = [hint for mistake, hint in known.items() if same(result, mistake)]
-        raise Hint(" ".join([found, *reasons[:1]]))
+        reasons.append("Return two integers: the epoch kept, and the last one trained.")
+        raise Hint(
+            f"For {losses} and a patience of {patience} it is {wanted}, not {short(result)}. "
+            f"{reasons[0]}"
+        )
 
 
 # 04.4: a diagnosis
@@ -219,10 +219,10 @@ WORDS = ("overfitting", "underfitting", "too slow", "healthy")
 NUDGES = {
     "overfitting": "Its validation loss has a lowest point: where is it, and how far up is the "
     "end?",
-    "underfitting": "How high is the end, measured by what knowing nothing costs? And do the last "
-    "epochs still bring anything?",
-    "too slow": "It is high, like underfitting, but the last epochs still bring something.",
-    "healthy": "Its end is low, compared with knowing nothing, and validation does not rise.",
+    "underfitting": "How high is the end, compared with the loss of a uniform prediction? And do "
+    "the last epochs still lower it?",
+    "too slow": "It is high, like underfitting, but the last epochs still lower it.",
+    "healthy": "Its end is low, compared with chance level, and validation does not rise.",
 }
 
 
@@ -231,36 +231,36 @@ def check_diagnose(answer: Any) -> None:
     """Curves of the four kinds for three numbers of classes, then the same with noise."""
     for noise in (0.0, 0.01):
         for classes in (10, 2, 100):
-            for kind, (train, val) in _curves(classes, noise).items():
-                show = f"a curve that shows {kind!r}, with {classes} classes"
+            for name, (train, val) in _curves(classes, noise).items():
+                show = f"a curve that shows {name!r}, with {classes} classes"
                 word = call(answer, train, val, classes, show=show)
                 if not any(same(word, known) for known in WORDS):
-                    raise Hint(f"{word!r:.40} is not one of the words {', '.join(WORDS)}.")
-                if word != kind:
-                    raise Hint(_nudge(kind, word, classes, noise))
+                    raise Hint(f"{short(word)} is not one of the words {', '.join(WORDS)}.")
+                if word != name:
+                    found = f"A curve that shows {name!r}, with {classes} classes, was called "
+                    raise Hint(f"{found}{word!r}. {_nudge(name, classes, noise)}")
 
 
-def _nudge(kind: str, word: str, classes: int, noise: float) -> str:
-    found = f"A curve that shows {kind!r}, with {classes} classes, was called {word!r}."
+def _nudge(name: str, classes: int, noise: float) -> str:
     if noise:
         return (
-            f"{found} Without noise you name all of them. With noise the last loss is hardly ever "
-            "the lowest, and one epoch more or less tells little: compare means of several "
-            "epochs, and allow for a margin."
+            "Without noise you name all of them. With noise the last loss is hardly ever the "
+            "lowest, and one epoch more or less tells little: compare means of several epochs, "
+            "and allow for a margin."
         )
     if classes != 10:
         return (
-            f"{found} With 10 classes you name all of them. Knowing nothing costs "
+            "With 10 classes you name all of them. A uniform prediction has the loss "
             f"{np.log(classes):.2f} here, so no fixed loss is low or high for all tasks."
         )
-    return f"{found} {NUDGES[kind]}"
+    return NUDGES[name]
 
 
 def _curves(classes: int, noise: float) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Losses in parts of what knowing nothing costs; the noise is its standard deviation."""
+    """Losses relative to that of a uniform prediction; the noise is a standard deviation."""
     rng = np.random.default_rng(classes)
     curves = {}
-    for kind, epochs in zip(WORDS, (40, 20, 20, 24), strict=True):
+    for name, epochs in zip(WORDS, (40, 20, 20, 24), strict=True):
         epoch = np.arange(1, epochs + 1)
         fast = 0.85 * np.exp(-epoch / 3)
         train, val = {
@@ -268,13 +268,13 @@ def _curves(classes: int, noise: float) -> dict[str, tuple[np.ndarray, np.ndarra
             "underfitting": (0.7 + 0.3 * fast, 0.72 + 0.3 * fast),
             "too slow": (1.0 - 0.014 * epoch, 1.005 - 0.014 * epoch),
             "healthy": (0.14 + fast, 0.24 + fast),
-        }[kind]
+        }[name]
         noisy = (part + rng.normal(0, noise, epochs) for part in (train, val))
-        curves[kind] = tuple(np.log(classes) * np.maximum(part, 0.002) for part in noisy)
+        curves[name] = tuple(np.log(classes) * np.maximum(part, 0.002) for part in noisy)
     return curves
 
 
-# 04.5: a study of one's own
+# 04.5: your own study
 
 VERDICTS = ("better", "worse", "not decided")
 
@@ -282,57 +282,48 @@ VERDICTS = ("better", "worse", "not decided")
 @exercise("04.5")
 def check_my_study(answer: Any) -> None:
     """The form, plausible accuracies, and a verdict that follows from the interval."""
-    keys = ("change", "baseline", "changed", "verdict")
-    if not isinstance(answer, dict):
-        raise Hint(f"This is a {type(answer).__name__}; write a dictionary as in the text.")
-    if missing := [key for key in keys if key not in answer]:
-        raise Hint(f"The dictionary has no {' and no '.join(map(repr, missing))}.")
-    change, verdict = answer["change"], answer["verdict"]
-    if not isinstance(change, str) or len(change.strip()) < 5:
+    study = report_of(answer, "change", "baseline", "changed", "verdict")
+    if not isinstance(study["change"], str) or len(study["change"].strip()) < 5:
         raise Hint("Say in a few words what you changed, under 'change'.")
-    baseline, changed = (_accuracies(key, answer[key]) for key in ("baseline", "changed"))
+    baseline, changed = (_accuracies(key, study[key]) for key in ("baseline", "changed"))
     if sorted(baseline) == sorted(changed):
         raise Hint("Both lists hold the same values: did the change reach the training at all?")
-    if not any(same(verdict, known) for known in VERDICTS):
+    if not any(same(study["verdict"], word) for word in VERDICTS):
         raise Hint(
-            f"The verdict is {verdict!r:.40}; it should be one of {', '.join(VERDICTS)}. What the "
-            "runs cannot tell apart is not proved to be equal."
+            f"The verdict is {short(study['verdict'])}; it should be one of {', '.join(VERDICTS)}. "
+            "What the runs cannot tell apart is not proven to be equal."
         )
-    _require_verdict(verdict, baseline, changed)
+    interval = stats.ttest_ind(changed, baseline, equal_var=False).confidence_interval(0.95)
+    low, high = float(interval.low), float(interval.high)
+    right, verdict = (
+        "better" if low > 0 else "worse" if high < 0 else "not decided",
+        study["verdict"],
+    )
+    if verdict == right:
+        return
+    reason = "Look at the sign: the verdict is about the change, not the baseline."
+    if right == "not decided":
+        reason = (
+            "Zero lies between them, so the means may differ by chance alone. Is "
+            f"{verdict!r} what the numbers say, or what you hoped for?"
+        )
+    elif verdict == "not decided":
+        reason = "Zero is not in this interval, so the runs do decide something."
+    raise Hint(
+        f"The difference, changed minus baseline, lies between {low:+.4f} and {high:+.4f}. {reason}"
+    )
 
 
 def _accuracies(key: str, values: Any) -> list[float]:
-    if not isinstance(values, list | tuple) or not all(
-        isinstance(value, int | float | np.floating) and not isinstance(value, bool)
-        for value in values
-    ):
-        raise Hint(f"Under {key!r} there should be a list of numbers, one accuracy a seed.")
+    if type(values) not in (list, tuple) or not all(map(is_number, values)):
+        raise Hint(f"Under {key!r} there should be a list of numbers, one accuracy per seed.")
     if len(values) < 5:
-        raise Hint(
-            f"Under {key!r} the number of seeds is {len(values)}; it should be five at least."
-        )
+        raise Hint(f"Under {key!r} there are {len(values)} seeds; it should be five at least.")
     if not all(0 <= value <= 1 for value in values):
-        raise Hint(f"Accuracies are shares between 0 and 1; look at {key!r}. Are they in percent?")
+        raise Hint(f"Accuracies lie between 0 and 1; look at {key!r}. Are they in percent?")
     if len(set(values)) == 1:
         raise Hint(
             f"All values under {key!r} are equal. Runs with different seeds hardly ever are: did "
             "every run get a seed of its own?"
         )
-    return [float(value) for value in values]
-
-
-def _require_verdict(verdict: str, baseline: list[float], changed: list[float]) -> None:
-    interval = stats.ttest_ind(changed, baseline, equal_var=False).confidence_interval(0.95)
-    low, high = float(interval.low), float(interval.high)
-    right = "better" if low > 0 else "worse" if high < 0 else "not decided"
-    if verdict == right:
-        return
-    found = f"The difference, changed minus baseline, lies between {low:+.4f} and {high:+.4f}."
-    if right == "not decided":
-        raise Hint(
-            f"{found} Zero lies between them, so the means may differ as they do by luck alone. "
-            f"Is {verdict!r} what the numbers say, or what you hoped for?"
-        )
-    if verdict == "not decided":
-        raise Hint(f"{found} Zero is not in this interval, so the runs do decide something.")
-    raise Hint(f"{found} Look at the sign: the verdict is about the change, not the baseline.")
+    return list(values)

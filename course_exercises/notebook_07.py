@@ -1,13 +1,13 @@
 """The checks of notebook 07: throughput, Amdahl's law, augmentation of batches, shards, a plan."""
 
-from collections.abc import Mapping
 from itertools import combinations
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from course_exercises import Hint, NotTried, call, close, exercise, same
+from course_exercises.checks import Hint, NotTried, call, close, exercise, explain, plain, same
+from course_exercises.reports import report_of
 
 # 07.1: images per second
 
@@ -22,22 +22,25 @@ def check_throughput(answer: Any) -> None:
     ]:
         case = f"{counts}, {seconds}, warm_up={warm_up}"
         found = call(answer, list(counts), list(seconds), warm_up=warm_up, show=case)
-        wanted = sum(counts[warm_up:]) / sum(seconds[warm_up:])
-        if close(found, wanted):
+        images, time = sum(counts[warm_up:]), sum(seconds[warm_up:])
+        if close(found, images / time):
             continue
-        pairs = list(zip(counts, seconds, strict=True))
-        speeds = [count / time for count, time in pairs[warm_up:]]
-        if close(found, sum(speeds) / len(speeds)):
-            raise Hint(f"For ({case}) this is the mean of the speeds: add up first, divide last.")
-        if warm_up and close(found, sum(counts) / sum(seconds)):
-            raise Hint(f"For ({case}) the first {warm_up} of the batches should not count.")
-        if warm_up and close(found, sum(counts) / sum(seconds[warm_up:])):
-            raise Hint(f"For ({case}) the images of the warm-up are counted, but not its seconds.")
-        if warm_up > 1 and close(found, sum(counts[1:]) / sum(seconds[1:])):
-            raise Hint(f"For ({case}) only the first batch is left out: warm_up is {warm_up}.")
-        if close(found, 1 / wanted):
-            raise Hint(f"For ({case}) these are seconds per image; images per second are wanted.")
-        raise Hint(f"For ({case}) it should be {wanted:g} images per second, not {found}.")
+        speeds = [a / b for a, b in zip(counts[warm_up:], seconds[warm_up:], strict=True)]
+        mistakes = [
+            (
+                sum(speeds) / len(speeds),
+                "this is the mean of the speeds: add up first, divide last.",
+            ),
+            (sum(counts) / sum(seconds), f"the first {warm_up} of the batches should not count."),
+            (sum(counts) / time, "the images of the warm-up are counted, but not its seconds."),
+            (
+                sum(counts[1:]) / sum(seconds[1:]),
+                f"only the first batch is left out: warm_up is {warm_up}.",
+            ),
+            (time / images, "these are seconds per image; images per second are expected."),
+        ]
+        otherwise = f"it should be {images / time:g} images per second, not {found}."
+        explain(found, f"For ({case})", mistakes, otherwise)
 
 
 # 07.2: Amdahl's law
@@ -51,25 +54,22 @@ def check_speedup(answer: Any) -> None:
     if all(close(value, 1) for value in found):
         raise NotTried
     for (share, factor), value in zip(cases, found, strict=True):
-        wanted = 1 / (1 - share + share / factor)
-        if close(value, wanted):
+        left = 1 - share + share / factor
+        if close(value, 1 / left):
             continue
-        if close(value, 1 / wanted):
-            raise Hint(
-                f"speedup({share}, {factor}) gives {value:g}: the share of the time that is left. "
-                "How many times as fast is that?"
-            )
-        if close(value, 1 - share + share * factor):
-            raise Hint(
-                f"speedup({share}, {factor}) gives {value:g}, as if the work grew: what becomes of "
-                "the seconds of a part that is twice as fast?"
-            )
-        if close(value, factor):
-            raise Hint(f"speedup({share}, {factor}) gives {value:g}, but a part stays as it was.")
-        raise Hint(f"speedup({share}, {factor}) should be {wanted:.3g}; it is {value}.")
+        mistakes = [
+            (left, "the share of the time that is left. How many times as fast is that?"),
+            (
+                1 - share + share * factor,
+                "as if the work grew: what happens to the seconds of a part that is twice as fast?",
+            ),
+            (factor, "but a part stays as it was."),
+        ]
+        start = f"speedup({share}, {factor}) returns {value}:"
+        explain(value, start, mistakes, f"it should be {1 / left:.3g}.")
 
 
-# 07.3: one draw for all
+# 07.3: each image its own random factor
 
 
 @exercise("07.3")
@@ -87,28 +87,25 @@ def check_change_brightness(answer: Any) -> None:
         what = f"shape {tuple(found.shape)}" if isinstance(found, Tensor) else type(found).__name__
         raise Hint(f"A batch of shape {tuple(images.shape)} goes in, but {what} comes out.")
     factors = found.flatten(1)
-    if len(torch.unique(factors[:, 0])) == 1 and len(torch.unique(factors)) == 1:
+    different = len(torch.unique(factors[:, 0]))
+    if different == len(torch.unique(factors)) == 1:
         raise NotTried("the function does what it did before")
     if not torch.equal(factors, factors[:, :1].expand_as(factors)):
         raise Hint(
-            "Within one image, pixels or channels have different factors. How many numbers should "
-            "be drawn for a batch of 256, and which shape multiplies each image by its own?"
+            "Within one image, pixels or channels have different factors. How many random numbers "
+            "does a batch of 256 need, and which shape multiplies each image by its own?"
         )
-    if len(torch.unique(factors[:, 0])) < 200:
-        raise Hint("Several of the 256 images share a factor: each should draw its own.")
+    if different < 200:
+        raise Hint("Several of the 256 images share a factor: each should get its own.")
     if torch.equal(found, again):
         raise Hint("Two calls give the same factors: is there a seed in the function?")
     for values, low, high in [(factors, 0.7, 1.3), (narrow.flatten(1), 2.0, 2.5)]:
-        if values.min() < low or values.max() > high:
-            raise Hint(
-                f"With low={low} and high={high} there are factors from {values.min():.2f} to "
-                f"{values.max():.2f}."
-            )
-        if values.min() > low + 0.1 * (high - low) or values.max() < high - 0.1 * (high - low):
-            raise Hint(
-                f"With low={low} and high={high} the factors lie between {values.min():.2f} and "
-                f"{values.max():.2f} only: they should fill the range."
-            )
+        smallest, largest, margin = values.min(), values.max(), 0.1 * (high - low)
+        extent = f"With low={low} and high={high} the factors are {smallest:.2f} to {largest:.2f}"
+        if smallest < low or largest > high:
+            raise Hint(f"{extent}: they should stay in the range.")
+        if smallest > low + margin or largest < high - margin:
+            raise Hint(f"{extent} only: they should fill the range.")
 
 
 # 07.4: the part of each process
@@ -120,43 +117,35 @@ def check_shard(answer: Any) -> None:
     cases = [(list(range(10)), 2), ([5, 3, 9, 1, 7, 0, 2], 3), ([4, 8], 1), ([6], 2)]
     found = [
         [
-            call(answer, list(indices), rank, world, show=f"{indices}, {rank}, {world}")
+            plain(call(answer, list(indices), rank, world, show=f"{indices}, {rank}, {world}"))
             for rank in range(world)
         ]
         for indices, world in cases
     ]
-    if all(
-        same(part, indices)
-        for (indices, _), parts in zip(cases, found, strict=True)
-        for part in parts
-    ):
+    if all(same(parts, [case[0]] * case[1]) for case, parts in zip(cases, found, strict=True)):
         raise NotTried
     for (indices, world), parts in zip(cases, found, strict=True):
         for rank, part in enumerate(parts):
+            case = f"For ({indices}, {rank}, {world})"
             if not isinstance(part, list | tuple):
-                kind = type(part).__name__
-                raise Hint(f"For ({indices}, {rank}, {world}) a list is wanted, not a {kind}.")
-            if same(part, indices[rank::world]):
-                continue
-            raise Hint(_why_not_a_shard(indices, rank, world, parts))
+                raise Hint(f"{case} a list is expected, not {part!r:.40}.")
+            if not same(part, indices[rank::world]):
+                raise Hint(f"{case} {_why_not_a_shard(indices, rank, world, parts)}")
 
 
 def _why_not_a_shard(indices: list, rank: int, world: int, parts: list) -> str:
-    case = f"({indices}, {rank}, {world})"
     together = [index for part in parts for index in part]
-    if sorted(together) == sorted(indices):
-        if max(map(len, parts)) - min(map(len, parts)) > 1:
-            sizes = " and ".join(str(len(part)) for part in parts)
-            return f"For {case} the parts have {sizes} indices; they should differ by one at most."
-        return (
-            f"For {case} the parts are right by themselves, but the first batch of all processes "
-            f"is not the beginning of the list: {rank} gets {list(parts[rank])}, not "
-            f"{indices[rank::world]}."
-        )
-    missing = [index for index in indices if index not in together]
-    if missing:
-        return f"For {world} processes and {indices} nobody works on {missing[0]}."
-    return f"For {world} processes and {indices} some indices are worked on twice: {together}."
+    if missing := [index for index in indices if index not in together]:
+        return f"and the other ranks, nobody works on {missing[0]}."
+    if sorted(together) != sorted(indices):
+        return f"and the other ranks, some indices are worked on twice: {together}."
+    sizes = [len(part) for part in parts]
+    if max(sizes) - min(sizes) > 1:
+        return f"the parts have {sizes} indices; they should differ by one at most."
+    return (
+        "the parts are right by themselves, but the first batch of all processes is not the "
+        f"beginning of the list: {rank} gets {parts[rank]}, not {indices[rank::world]}."
+    )
 
 
 # 07.5: a plan
@@ -168,64 +157,47 @@ CHANGES = {
     "optimizer": {"update": 5},
     "every third": {"measuring": 3},
 }
-KEYS = {"changes", "seconds", "epoch", "times as fast", "limit"}
 
 
 @exercise("07.5")
 def check_plan(answer: Any) -> None:
     """Do the numbers fit together, and is no other pair better?"""
-    if not isinstance(answer, Mapping):
-        raise Hint(f"A dict is wanted, not a {type(answer).__name__}.")
-    if missing := sorted(KEYS - set(answer)):
-        raise Hint(f"The plan lacks {missing[0]!r}.")
-    changes = answer["changes"]
-    if isinstance(changes, str) or not hasattr(changes, "__len__") or len(set(changes)) != 2:
-        raise Hint(f"Two different changes are wanted, in brackets, not {changes!r}.")
+    plan = report_of(answer, "changes", "seconds", "epoch", "times as fast", "limit")
+    changes = plan["changes"]
+    if type(changes) not in (list, tuple) or len(set(changes)) != 2:
+        raise Hint(f"Two different changes are expected, in brackets, not {changes!r}.")
     if unknown := [name for name in changes if name not in CHANGES]:
         raise Hint(f"There is no change {unknown[0]!r}; there are {', '.join(CHANGES)}.")
-    wanted = seconds_after(changes)
-    _require_seconds(answer["seconds"], wanted, changes)
-    epoch = sum(wanted.values())
-    if not close(answer["epoch"], epoch, 0.5):
-        raise Hint(f"Your five parts add up to {epoch:g} s; the epoch has {answer['epoch']}.")
-    if not close(answer["times as fast"], sum(BEFORE.values()) / epoch, 0.06):
+    wanted = _seconds_after(changes)
+    given = report_of(plan["seconds"], *wanted, name="seconds")
+    for part, seconds in wanted.items():
+        if not close(given[part], seconds, 0.5):
+            raise Hint(
+                f"With {' and '.join(changes)}, {part} does not take {given[part]} s: it was "
+                f"{BEFORE[part]} s. Which of the changes affect it?"
+            )
+    before, epoch = sum(BEFORE.values()), sum(wanted.values())
+    if not close(plan["epoch"], epoch, 0.5):
+        raise Hint(f"Your five parts add up to {epoch:g} s; the epoch has {plan['epoch']}.")
+    if not close(plan["times as fast"], before / epoch, 0.06):
         raise Hint(
-            f"An epoch took {sum(BEFORE.values())} s and takes {epoch:g} s: that is not "
-            f"{answer['times as fast']} times as fast."
+            f"An epoch took {before} s and takes {epoch:g} s: that is not "
+            f"{plan['times as fast']} times as fast."
         )
-    slowest = max(wanted, key=wanted.get)
-    if answer["limit"] != slowest:
-        raise Hint(
-            f"What takes longest afterwards? {answer['limit']!r} has "
-            f"{wanted.get(answer['limit'], 'no')} s."
-        )
-    best = min(combinations(CHANGES, 2), key=lambda pair: sum(seconds_after(pair).values()))
-    if set(changes) != set(best):
+    limit = plan["limit"]
+    if limit != max(wanted, key=wanted.get):
+        raise Hint(f"What takes longest afterwards? {limit!r} has {wanted.get(limit, 'no')} s.")
+    if epoch > min(sum(_seconds_after(pair).values()) for pair in combinations(CHANGES, 2)):
         raise Hint(
             f"The numbers fit together, but another pair brings the epoch below {epoch:g} s. Which "
             "parts are the longest?"
         )
 
 
-def seconds_after(changes: tuple[str, ...]) -> dict[str, float]:
-    """Give the seconds of each part of the epoch of exercise 07.5 after some changes.
-
-    Args:
-        changes: Names of changes.
-    """
+def _seconds_after(changes: tuple[str, ...]) -> dict[str, float]:
+    """Return the seconds of each part of the epoch after some changes."""
     after = {part: float(seconds) for part, seconds in BEFORE.items()}
     for change in changes:
         for part, factor in CHANGES[change].items():
             after[part] /= factor
     return after
-
-
-def _require_seconds(given: Any, wanted: dict[str, float], changes: tuple[str, ...]) -> None:
-    if not isinstance(given, Mapping) or set(given) != set(wanted):
-        raise Hint(f"'seconds' should be a dict with the keys {', '.join(wanted)}.")
-    for part, seconds in wanted.items():
-        if not close(given[part], seconds, 0.5):
-            raise Hint(
-                f"With {' and '.join(changes)}, {part} does not take {given[part]} s: it was "
-                f"{BEFORE[part]} s. Which of the changes touch it?"
-            )

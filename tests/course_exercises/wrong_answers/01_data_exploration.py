@@ -22,7 +22,7 @@ def to_picture(tensor):
     return (tensor.permute(2, 1, 0) * 255).to(torch.uint8).numpy()
 
 
-# %% 01.1: Pillow takes arrays
+# %% 01.1: Pillow takes NumPy arrays
 def to_picture(tensor):
     return (tensor.permute(1, 2, 0) * 255).to(torch.uint8)
 
@@ -40,7 +40,7 @@ def to_picture(tensor):
 # %% 01.2: nothing is random
 digit_augmentation = v2.Resize((28, 28))
 
-# %% 01.2: are mirrored
+# %% 01.2: is mirrored
 digit_augmentation = v2.Compose(
     [v2.RandomHorizontalFlip(), v2.RandomAffine(15, translate=(0.1, 0.1))]
 )
@@ -98,7 +98,7 @@ def class_shares(labels, num_classes):
     return shares
 
 
-# %% 01.4: need not stand at the same place
+# %% 01.4: need not have the same index
 def leaked(train_images, test_images):
     pairs = zip(train_images, test_images, strict=False)
     return [index for index, (one, two) in enumerate(pairs) if torch.equal(one, two)]
@@ -161,7 +161,7 @@ def leaked(train_images, test_images):
     return list(found)
 
 
-# %% 01.4: asked for are indices
+# %% 01.4: a list of indices is expected
 def leaked(train_images, test_images):
     return [any(torch.equal(image, other) for other in train_images) for image in test_images]
 
@@ -184,7 +184,7 @@ my_photos = {
     "next": "collect",
 }
 
-# %% 01.5: of the photographs with desk, the best single answer gets 10
+# %% 01.5: of the photographs with desk, the best single prediction gets 10
 my_photos = {
     "backgrounds": {"mugs": {"desk": 10, "window": 2}, "keys": {"desk": 1, "door": 7}},
     "most frequent": 0.6,

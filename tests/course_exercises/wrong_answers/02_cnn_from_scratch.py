@@ -9,7 +9,7 @@ def size_after(size, layers):
     return size
 
 
-# %% 02.1: on how many sides
+# %% 02.1: padding is added on how many sides
 def size_after(size, layers):
     for layer in layers:
         kernel, padding, stride = layer
@@ -51,7 +51,7 @@ def size_after(size, layers):
     return result
 
 
-# %% 02.1: The formula stands above
+# %% 02.1: The formula is above
 def size_after(size, layers):
     for layer in layers:
         kernel, padding, stride = layer
@@ -189,15 +189,15 @@ make_tiny_net = Forgetful
 # %% 02.3: comes from the course
 make_tiny_net = lambda: models.SmallCNN(1, 10, width=6)  # noqa: E731
 
-# %% 02.3: a function that makes one
+# %% 02.3: a function that makes one is expected
 make_tiny_net = nn.Sequential(
     conv_block(1, 8), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 10)
 )
 
-# %% 02.4: with exactly these keys: hard, easy, guess
+# %% 02.4: with the keys hard, easy, guess is expected; 'hard' is missing
 two_pairs = {"Pullover, Coat": 0.875, "Bag, Trouser": 0.995}
 
-# %% 02.4: with exactly these keys: classes, right, images, interval
+# %% 02.4: with the keys classes, right, images, interval is expected
 two_pairs = {"hard": 0.875, "easy": 0.995, "guess": "right"}
 
 # %% 02.4: does not fit your numbers: the two intervals overlap
@@ -231,14 +231,14 @@ two_pairs = {
     "guess": "right",
 }
 
-# %% 02.4: two shares between 0 and 1
+# %% 02.4: two numbers between 0 and 1
 two_pairs = {
     "hard": {"classes": ("Pullover", "Coat"), "right": 175, "images": 200, "interval": (82, 91)},
     "easy": {"classes": ("Bag", "Trouser"), "right": 199, "images": 200, "interval": (97, 100)},
     "guess": "right",
 }
 
-# %% 02.4: two whole numbers
+# %% 02.4: two integers
 two_pairs = {
     "hard": {
         "classes": ("Pullover", "Coat"),

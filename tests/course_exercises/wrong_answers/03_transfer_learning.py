@@ -66,7 +66,7 @@ def head_epoch(net, batches, optimizer):
     return net
 
 
-# %% 03.2: something in the body still moves
+# %% 03.2: something in the backbone still moves
 def head_epoch(net, batches, optimizer):
     net.backbone.requires_grad_(False)
     net.train()
@@ -125,7 +125,7 @@ def warm_up(step, peak, warmup):
     return max(peak * min((step + 1) / warmup, 1), peak)
 
 
-# %% 03.3: is no number
+# %% 03.3: is not a number
 def warm_up(step, peak, warmup):
     return [peak * min((number + 1) / warmup, 1) for number in range(step)]
 

@@ -218,7 +218,7 @@ def diagnose(train_losses, val_losses, num_classes):
     return "too slow" if fell > 0.03 * np.log(num_classes) else "underfitting"
 
 
-# %% 04.4: the last epochs still bring something
+# %% 04.4: the last epochs still lower it
 def diagnose(train_losses, val_losses, num_classes):
     if val_losses[-1] > 1.2 * min(val_losses):
         return "overfitting"
@@ -262,7 +262,7 @@ my_study = {
     "verdict": "not decided",
 }
 
-# %% 04.5: not proved to be equal
+# %% 04.5: not proven to be equal
 my_study = {
     "change": "width=16 instead of 8",
     "baseline": [0.777, 0.768, 0.787, 0.780, 0.781],

@@ -56,7 +56,7 @@ def row_percent(matrix):
     return 100 * matrix / matrix.sum()
 
 
-# %% 05.2: per cent are asked for
+# %% 05.2: percent are asked for
 def row_percent(matrix):
     return matrix / matrix.sum(axis=1, keepdims=True)
 
@@ -100,7 +100,7 @@ def best_threshold(is_yes, score, cost_missed, cost_false_alarm):
     return min(np.unique(score), key=total)
 
 
-# %% 05.4: rule for honest probabilities
+# %% 05.4: rule for calibrated probabilities
 def best_threshold(is_yes, score, cost_missed, cost_false_alarm):
     return cost_false_alarm / (cost_false_alarm + cost_missed)
 
@@ -158,10 +158,10 @@ def best_threshold(is_yes, score, cost_missed, cost_false_alarm):
     return min(np.append(np.linspace(0, 1, 11), np.inf), key=total)
 
 
-# %% 05.5: exactly these keys
+# %% 05.5: 'hardest' is missing
 my_network = {"classes": ["a", "b"], "matrix": [[8, 2], [3, 7]], "verdict": "better"}
 
-# %% 05.5: whole numbers, not shares
+# %% 05.5: integers, not shares
 my_network = {
     "classes": ["mugs", "keys"],
     "matrix": [[0.8, 0.2], [0.3, 0.7]],
@@ -183,7 +183,7 @@ my_network = {
     "next": "More pictures of keys from other sides.",
 }
 
-# %% 05.5: which is the truth
+# %% 05.5: which is true
 my_network = {
     "classes": ["mugs", "keys"],
     "matrix": [[28, 12], [2, 18]],

@@ -84,7 +84,7 @@ def measure_accuracy(net, images, labels):
     return right.float().mean().item()
 
 
-# %% 06.3: they still feel the 0
+# %% 06.3: they still contain the 0
 def smooth(values, weight=0.6):
     average, shown = 0, []
     for value in values:
@@ -177,7 +177,7 @@ def best_run(scalars):
     return rows.run[rows.value.idxmax()].split("/")[0]
 
 
-# %% 06.5: lacks 'scarce'
+# %% 06.5: 'scarce' is missing
 logging_plan = {
     "milliseconds": {"scalar": 0.3, "histogram": 6, "matrix": 1000},
     "kilobytes": {"scalar": 0.04, "histogram": 9, "matrix": 50},
@@ -226,7 +226,7 @@ logging_plan = {
     "scarce": "time",
 }
 
-# %% 06.5: is no multiple of 120
+# %% 06.5: is not a multiple of 120
 logging_plan = {
     "milliseconds": {"scalar": 0.3, "histogram": 6, "matrix": 1000},
     "kilobytes": {"scalar": 0.04, "histogram": 9, "matrix": 50},

@@ -62,7 +62,7 @@ def change_brightness(images, low=0.7, high=1.3):
     return images * (low + (high - low) * torch.rand(images.shape[1], 1, 1))
 
 
-# %% 07.3: from 0.00 to
+# %% 07.3: should stay in the range
 def change_brightness(images, low=0.7, high=1.3):
     return images * (high - low) * torch.rand(len(images), 1, 1, 1)
 
@@ -112,12 +112,12 @@ def shard(indices, rank, world_size):
     return indices if rank == 0 else []
 
 
-# %% 07.4: a list is wanted
+# %% 07.4: a list is expected
 def shard(indices, rank, world_size):
     return len(indices[rank::world_size])
 
 
-# %% 07.5: lacks
+# %% 07.5: 'seconds' is missing
 plan = {"changes": ("memory", "amp")}
 
 # %% 07.5: two different changes
@@ -183,5 +183,5 @@ plan = {
     "limit": "backward",
 }
 
-# %% 07.5: a dict is wanted
+# %% 07.5: not a str
 plan = "memory and amp"

@@ -44,17 +44,17 @@ def hottest(heat, share=0.25):
     return mask.view(heat.shape)
 
 
-# %% 08.2: a bool tensor is wanted
+# %% 08.2: a bool tensor is expected
 def hottest(heat, share=0.25):
     return heat
 
 
-# %% 08.2: a tensor of that shape
+# %% 08.2: a tensor of that shape is expected
 def hottest(heat, share=0.25):
     return heat.flatten() > 0
 
 
-# %% 08.3: the lowest *share*
+# %% 08.3: the lowest *accuracy*
 def worst_group(correct, groups):
     names = sorted(set(groups))
     wrong = {n: sum(not c for c, g in zip(correct, groups) if g == n) for n in names}
@@ -75,7 +75,7 @@ def worst_group(correct, groups):
     return shares.idxmax(), float(shares.max())
 
 
-# %% 08.3: a pair is wanted
+# %% 08.3: a pair is expected
 def worst_group(correct, groups):
     return min(groups)
 
@@ -116,10 +116,10 @@ def most_similar(features, query, count=3):
     return similarity.topk(1).indices.tolist()
 
 
-# %% 08.5: lacks
+# %% 08.5: 'B' is missing
 diagnosis = {"A": "background"}
 
-# %% 08.5: none of the four answers
+# %% 08.5: should be one of: background, animal
 diagnosis = {
     "A": "snow",
     "B": "animal",
@@ -149,7 +149,7 @@ diagnosis = {
     "misleading": "validation",
 }
 
-# %% 08.5: where they have never stood
+# %% 08.5: where they have never been
 diagnosis = {
     "A": "background",
     "B": "animal",
@@ -169,7 +169,7 @@ diagnosis = {
     "misleading": "swapped",
 }
 
-# %% 08.5: is no column
+# %% 08.5: should be one of: validation
 diagnosis = {
     "A": "background",
     "B": "animal",
@@ -179,5 +179,5 @@ diagnosis = {
     "misleading": "accuracy",
 }
 
-# %% 08.5: a dict is wanted
+# %% 08.5: not a str
 diagnosis = "B"

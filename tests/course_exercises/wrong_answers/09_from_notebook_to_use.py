@@ -8,7 +8,7 @@ def grouped_split(groups, share=0.2, seed=0):
     return sorted(generator.permutation(len(groups))[:count].tolist())
 
 
-# %% 09.1: no group is in the test
+# %% 09.1: 0 of 3 groups are in the test
 def grouped_split(groups, share=0.2, seed=0):
     names = sorted(set(groups))
     chosen = np.random.default_rng(seed).permutation(names)[: round(share * len(names))]
@@ -60,12 +60,12 @@ def to_batch(pixels):
     return torch.from_numpy(pixels).permute(2, 0, 1)
 
 
-# %% 09.2: uint8 is wanted
+# %% 09.2: uint8 is expected
 def to_batch(pixels):
     return torch.from_numpy(pixels).permute(2, 0, 1)[None] / 255
 
 
-# %% 09.2: a tensor is wanted
+# %% 09.2: a tensor is expected
 def to_batch(pixels):
     return pixels.transpose(2, 0, 1)[None]
 
@@ -88,7 +88,7 @@ def answers(probabilities, classes, threshold=0.5):
     return [classes[index] for index, value in zip(indices, values) if value >= threshold]
 
 
-# %% 09.4: half of it is wanted
+# %% 09.4: half of it is expected
 def shift(before, now):
     names = set(before) | set(now)
     return sum(abs(before.count(n) / len(before) - now.count(n) / len(now)) for n in names)
@@ -106,7 +106,7 @@ def shift(before, now):
     return sum(abs(before.count(n) / len(before) - now.count(n) / len(now)) for n in names) / 2
 
 
-# %% 09.5: lacks
+# %% 09.5: 'cost' is missing
 decision = {"threshold": 0.7}
 
 # %% 09.5: nobody looks at any
@@ -121,8 +121,8 @@ decision = {"threshold": 0.7, "cost": 216, "cost without": 720, "0.9 from": 13.9
 # %% 09.5: compare it with each
 decision = {"threshold": 0.7, "cost": 366, "cost without": 720, "0.9 from": 5.4}
 
-# %% 09.5: no threshold of the table
+# %% 09.5: not a threshold of the table
 decision = {"threshold": 0.8, "cost": 366, "cost without": 720, "0.9 from": 13.9}
 
-# %% 09.5: a dict is wanted
+# %% 09.5: not a float
 decision = 0.7

@@ -1,0 +1,147 @@
+"""What the checks of the exercises are made of.
+
+A check is a function that takes the learner's answer. It raises `NotTried` for the answer that the
+notebook starts with and `Hint` for a wrong one; if it does neither, the answer is right.
+"""
+
+import dis
+from collections.abc import Callable, Iterable
+from typing import Any, NoReturn
+
+import numpy as np
+
+CHECKS: dict[str, Callable[[Any], None]] = {}
+
+
+class NotTried(Exception):
+    """The answer is still that of the notebook; the message may say what it does so far."""
+
+
+class Hint(Exception):
+    """The answer is wrong; the message teaches: which input, what was expected, what came."""
+
+
+def exercise(name: str) -> Callable[[Callable[[Any], None]], Callable[[Any], None]]:
+    """Make a function the check of an exercise, for example "02.3"."""
+
+    def register(function: Callable[[Any], None]) -> Callable[[Any], None]:
+        CHECKS[name] = function
+        return function
+
+    return register
+
+
+def call(function: Any, *arguments: object, show: str = "", **keywords: object) -> Any:
+    """Call the learner's function and return its result.
+
+    Args:
+        function: The function.
+        *arguments: Its arguments.
+        show: What a hint calls the arguments; as they are printed if empty.
+        **keywords: More arguments, by name.
+
+    Raises:
+        NotTried: The function is still empty, or it returned `...`.
+        Hint: It is not a function, it raised an error, or it returned None.
+    """
+    if not callable(function):
+        raise Hint(
+            f"This is a {kind(function)}, not a function. Give check the name of the "
+            "function, without parentheses."
+        )
+    words = [*map(repr, arguments), *(f"{key}={value!r}" for key, value in keywords.items())]
+    show = show or ", ".join(words)
+    try:
+        result = function(*arguments, **keywords)
+    except Exception as error:
+        raise Hint(f"For ({show}) your function raises {first_line(error)}") from None
+    if result is ... or (result is None and _is_empty(function)):
+        raise NotTried
+    if result is None:
+        raise Hint(f"For ({show}) your function returns None. Is a return missing?")
+    return result
+
+
+def _is_empty(function: Any) -> bool:
+    """Tell whether a function does nothing but return None."""
+
+    def empty() -> None: ...
+
+    if not hasattr(function, "__code__"):
+        return False
+    names, wanted = ([step.opname for step in dis.get_instructions(f)] for f in (function, empty))
+    return names == wanted
+
+
+# Comparing values
+
+
+def plain(value: Any) -> Any:
+    """Turn arrays, tensors and their scalars into lists and numbers of Python, at any depth."""
+    if isinstance(value, list | tuple):
+        items = [plain(item) for item in value]
+        return items if isinstance(value, list) else tuple(items)
+    if isinstance(value, dict):
+        return {plain(key): plain(item) for key, item in value.items()}
+    return value.tolist() if hasattr(value, "tolist") else value
+
+
+def close(answer: Any, wanted: Any, tolerance: float = 1e-6) -> bool:
+    """Tell whether numbers, or arrays of the same shape, differ by at most the tolerance."""
+    try:
+        answer, wanted = np.asarray(answer, dtype=float), np.asarray(wanted, dtype=float)
+    except (TypeError, ValueError, RuntimeError):
+        return False
+    return answer.shape == wanted.shape and np.allclose(
+        answer, wanted, rtol=0, atol=tolerance, equal_nan=True
+    )
+
+
+def same(answer: Any, wanted: Any) -> bool:
+    """Tell whether two values of Python are equal and of the same type.
+
+    The type counts, since an object may claim to equal everything. A tuple may stand for a list,
+    and a number of NumPy or torch for one of Python.
+    """
+    answer = plain(answer)
+    if isinstance(wanted, tuple | list):
+        return (
+            type(answer) in (tuple, list)
+            and len(answer) == len(wanted)
+            and all(same(one, other) for one, other in zip(answer, wanted, strict=True))
+        )
+    if isinstance(wanted, int | float) and not isinstance(wanted, bool):
+        return not isinstance(answer, bool) and close(answer, wanted, 0)
+    return type(answer) is type(wanted) and answer == wanted
+
+
+# Words for hints
+
+
+def explain(got: Any, start: str, mistakes: Iterable[tuple[Any, str]], otherwise: str) -> NoReturn:
+    """Raise the hint of the first typical mistake that gives the same numbers."""
+    for value, reason in mistakes:
+        if close(got, value):
+            raise Hint(f"{start} {reason}")
+    raise Hint(f"{start} {otherwise}")
+
+
+def kind(value: object) -> str:
+    """Return the name of a value's type."""
+    return type(value).__name__
+
+
+def short(value: object) -> str:
+    """Show a value in at most 40 characters."""
+    return f"{value!r:.40}"
+
+
+def rounded(values: Any, digits: int = 3) -> list[float]:
+    """Round numbers for a hint."""
+    return np.round(np.asarray(values, dtype=float), digits).tolist()
+
+
+def first_line(error: Exception) -> str:
+    """Return the type of an error and the first line of its message."""
+    lines = str(error).splitlines()
+    return f"{kind(error)}: {lines[0]}" if lines else kind(error)
