@@ -13,14 +13,15 @@ import pytest
 from course_exercises.cells import read_answers, tagged_cells
 from tools.editions import solved
 from tools.lint_notebooks import NOTEBOOKS, code_cells, rule_compared
-from tools.notebooks import THREAD_VARIABLES, Options, run_notebook
+from tools.notebooks import THREAD_VARIABLES, headline, set_parameters, tiny_parameters
+from tools.run import Run, run_notebooks
 
 PHOTOS = Path(__file__).parents[1] / "fixtures" / "photos"
 PATHS = sorted(NOTEBOOKS.glob("*.ipynb"))
 
 
 def nbval(path):
-    """Run a notebook again with `pytest --nbval`; give the finished process."""
+    """Run a notebook again with `pytest --nbval`; return the finished process."""
     environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST_")}
     options = ["--nbval", "--nbval-current-env", "-q", "-p", "no:cacheprovider", "--color=no"]
     return subprocess.run(
@@ -43,18 +44,21 @@ def printed(nb, kind):
 def elsewhere(tmp_path, monkeypatch):
     """A working directory and an output folder that have nothing to do with the repository."""
     for name in THREAD_VARIABLES:
-        monkeypatch.setenv(name, "1")  # two notebooks run at a time
+        monkeypatch.setenv(name, "1")  # two tests run at a time
     monkeypatch.setenv("PYTHONUTF8", "1")
     monkeypatch.setenv("COURSE_OUTPUT", str(tmp_path / "what it writes"))
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
 
-def run_tiny(path, folder):
-    """Run a notebook with tiny parameters; give the path of the executed one."""
-    result = run_notebook(path, Options(output=folder, tiny=True))
-    assert result.ok, result.error
-    assert result.headline
+def run(path, folder, nb=None, **values):
+    """Run a notebook with tiny parameters; return the path of the executed one."""
+    nb = nb or nbformat.read(path, as_version=4)
+    tiny = set_parameters(nb, tiny_parameters(nb) | values)
+    result = Run(path, tiny)
+    run_notebooks([result], folder)
+    assert result.error == ""
+    assert headline(tiny)
     return folder / "executed" / path.name
 
 
@@ -64,7 +68,7 @@ each_notebook = pytest.mark.parametrize("path", PATHS, ids=[path.stem for path i
 @pytest.mark.long
 @each_notebook
 def test_it_runs_with_tiny_parameters(path, elsewhere):
-    nb = nbformat.read(run_tiny(path, elsewhere), as_version=4)
+    nb = nbformat.read(run(path, elsewhere), as_version=4)
     assert not list(rule_compared(nb, path.stem))
     assert all(": not tried yet" in said for said in printed(nb, "check").values())
     assert all(": no prediction yet." in said for said in printed(nb, "feedback").values())
@@ -73,7 +77,7 @@ def test_it_runs_with_tiny_parameters(path, elsewhere):
 @pytest.mark.thorough
 @each_notebook
 def test_a_second_run_gives_the_same_outputs(path, elsewhere):
-    executed = run_tiny(path, elsewhere)
+    executed = run(path, elsewhere)
     again = nbval(executed)
     assert again.returncode == 0, again.stdout[-6000:]
     nb = nbformat.read(executed, as_version=4)
@@ -99,33 +103,28 @@ OWN_IMAGES = {
 NEW_NAMES = {"birds": "große Vögel", "fruit": "fruit", "vehicles": "Autos & more"}
 
 
-def test_every_notebook_is_tried_on_a_folder_of_ones_own():
+def test_every_notebook_is_tried_on_a_folder_of_images():
     assert list(OWN_IMAGES) == [path.stem for path in PATHS]
 
 
 @pytest.mark.thorough
 @pytest.mark.parametrize("name", OWN_IMAGES)
-def test_solved_it_runs_on_a_folder_of_ones_own(name, elsewhere):
+def test_solved_it_runs_on_a_folder_of_images(name, elsewhere):
     """With all solutions in place every check passes, whatever the images are."""
     for old, new in NEW_NAMES.items():
         shutil.copytree(PHOTOS / old, elsewhere / FOLDER / new)
-    parameters = {"data": FOLDER} | OWN_IMAGES[name]
     answers = read_answers(NOTEBOOKS.parent / "solutions" / f"{name}.py")
-    nb = solved(nbformat.read(NOTEBOOKS / f"{name}.ipynb", as_version=4), answers)
-    nbformat.write(nb, elsewhere / f"{name}.ipynb")
-    options = Options(output=elsewhere, tiny=True, parameters=parameters)
-    result = run_notebook(elsewhere / f"{name}.ipynb", options)
-    assert result.ok, result.error
-    executed = nbformat.read(elsewhere / "executed" / f"{name}.ipynb", as_version=4)
+    path = NOTEBOOKS / f"{name}.ipynb"
+    nb = solved(nbformat.read(path, as_version=4), answers)
+    values = {"data": FOLDER} | OWN_IMAGES[name]
+    executed = nbformat.read(run(path, elsewhere, nb, **values), as_version=4)
     checks = printed(executed, "check")
     assert checks == {exercise: f"{exercise}: passed\n" for exercise in checks}
     assert not any("no prediction" in said for said in printed(executed, "feedback").values())
 
 
 def test_a_changed_output_is_found(course, elsewhere):
-    path = course()
-    assert run_notebook(path, Options(output=elsewhere)).ok
-    executed = elsewhere / "executed" / path.name
+    executed = run(course(), elsewhere, epochs=3)
     executed.write_text(executed.read_text("utf-8").replace("epochs 3", "epochs 4"), "utf-8")
     again = nbval(executed)
     assert again.returncode == 1

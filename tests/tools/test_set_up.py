@@ -1,4 +1,4 @@
-"""The first cell of a notebook brings the package where it is missing, as on Colab."""
+"""The first cell of a notebook installs the packages where they are missing, as on Colab."""
 
 import os
 import subprocess
@@ -12,11 +12,11 @@ import pytest
 from copies import ROOT, served
 
 from course_exercises.cells import tagged_cells
-from tools.lint_notebooks import NOTEBOOKS
-from tools.notebooks import THREAD_VARIABLES
+from tools.notebooks import NOTEBOOKS, THREAD_VARIABLES, tagged
 
 NAME = "01_data_exploration.ipynb"
-PARTS = ("course_utils", "LICENSE", "README.md", "pyproject.toml")
+PACKAGES = ("course_utils", "course_exercises", "image_classifier")
+PARTS = (*PACKAGES, "LICENSE", "README.md", "pyproject.toml")
 PROGRAM = """
 import nbformat
 from nbclient import NotebookClient
@@ -37,7 +37,7 @@ pytestmark = [
 
 
 def run(command, **options):
-    """Run a command to its end; give what it said."""
+    """Run a command to its end; return its output."""
     done = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", **options)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
@@ -58,7 +58,7 @@ def archive(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def wheel(archive):
-    """The wheel of the package, as a teacher makes it."""
+    """The wheel of the packages, as a teacher builds it."""
     folder = archive.parent
     build = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation"]
     run([*build, "--no-index", "--wheel-dir", str(folder), str(archive)])
@@ -83,13 +83,13 @@ def colab(tmp_path):
 
 @pytest.fixture
 def start(colab, tmp_path):
-    """Run the notebook alone in an empty folder; give it back, and where it ran."""
+    """Run the notebook alone in an empty folder; returns the executed notebook."""
     folder = tmp_path / "an empty folder"
     folder.mkdir()
 
     def execute(online="", cells=None):
         nb = nbformat.read(NOTEBOOKS / NAME, as_version=4)
-        [setup] = [cell for cell in nb.cells if "setup" in cell.metadata.get("tags", ())]
+        setup = tagged(nb, "setup")
         lines = [
             f'online = "{online}"' if line.startswith("online = ") else line
             for line in setup.source.splitlines()
@@ -116,7 +116,7 @@ def installed(environment):
 
 
 def said(cell):
-    """All that a cell printed, its error included."""
+    """Everything that a cell printed, and its error."""
     return "\n".join(out.get("text", "") + out.get("evalue", "") for out in cell.outputs)
 
 
@@ -129,6 +129,12 @@ def test_it_installs_the_published_course_and_nothing_else(start, colab, archive
     assert all("not tried yet" in said(cell) for cell in checks)
     written = sorted(path.name for path in start.folder.iterdir())
     assert written == ["build", "executed.ipynb", "notebook.ipynb"]
+
+
+def test_the_wheel_holds_the_three_packages_and_the_bundled_data(wheel):
+    names = zipfile.ZipFile(wheel).namelist()
+    assert {name.split("/")[0] for name in names if ".dist-info/" not in name} == set(PACKAGES)
+    assert "course_utils/archives/cutouts.zip" in names
 
 
 def test_it_installs_a_wheel_that_lies_beside_the_notebook(start, colab, wheel):
