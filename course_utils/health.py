@@ -6,255 +6,210 @@
 
 import hashlib
 import os
-import warnings
-from collections import Counter
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from PIL import Image
-from sklearn.metrics import pairwise_distances_chunked
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+from sklearn.neighbors import NearestNeighbors
 
-from course_utils.datasets import SPLIT_NAMES
+from course_utils.datasets import split_folders
 from course_utils.errors import DataError
-from course_utils.image_io import image_files, is_image_name, load_image
-from course_utils.progress import Progress
+from course_utils.image_io import image_files, is_image_name, load_image, subfolders
+from course_utils.progress import progress
 
 LEVELS = ("error", "warning", "note")
 THUMBNAIL = 16  # pixels
 ORIENTATION = 0x0112  # the EXIF tag
+UNUSUAL_MODES = {"P": "palette", "PA": "palette", "CMYK": "CMYK"}
+UNUSUAL_MODES |= {"I": "16-bit", "I;16": "16-bit", "I;16B": "16-bit"}
 
-ODD_MODES = {
-    "P": "palette",
-    "PA": "palette",
-    "CMYK": "CMYK",
-    "YCCK": "CMYK",
-    "I": "16-bit",
-    "I;16": "16-bit",
-    "I;16B": "16-bit",
-    "F": "floating point",
-}
+Report = Callable[[str, str, str | Path, object], None]
 
 
 @dataclass
 class _Picture:
-    """What the checks need to know of one file that could be read."""
+    path: str
+    split: str  # "" if there are no splits
+    label: str
+    digest: str = ""  # "" if it cannot be read
+    thumbnail: np.ndarray | None = None
 
-    file: str  # relative to the root
-    split: str  # "" where there are no splits
-    digest: str
-    thumbnail: np.ndarray
 
-
-def check_folder(root: str | Path, near_duplicates: bool = True) -> pd.DataFrame:
+def check_folder(root: str | Path) -> pd.DataFrame:
     """Look through a folder of images for what breaks or falsifies a training run.
 
-    Found are: unreadable and truncated files, extensions that do not fit the contents, exact and
-    near duplicates (an error where they stand in two splits or two classes), classes that are
-    missing in a split, fewer than two classes, empty folders, images outside of any class folder or
-    of a kind that is not read, and unusual modes (palette, CMYK, 16-bit, EXIF rotation).
+    Findings are files and folders that cannot be read, duplicates and near duplicates (an error
+    across splits or classes), missing or empty classes, images outside a class folder, files that
+    are ignored, extensions that do not fit the contents, and unusual modes.
 
     Args:
-        root: A folder with one subfolder a class, or with such folders in train/, val/, test/.
-        near_duplicates: Whether to look for images that are almost the same; see `find_near_duplicates`.
+        root: A folder with one subfolder per class, or with such folders in train/, val/, test/.
 
     Returns:
-        One row a finding, the worst first: level ("error", "warning" or "note"), problem, file
-        (relative to the root), detail. No row means that nothing was found. Whatever the folder
-        holds, this function does not raise an error.
+        One row per finding, the worst first: level ("error", "warning" or "note"), problem, file
+        (relative to the root), detail. Each image after the first of a group of duplicates has a
+        row that names an earlier one.
     """
-    root = Path(root)
-    findings: list[tuple[str, str, str, str]] = []
-    if not root.is_dir():
-        findings.append(("error", "no such folder", root.name, "check the spelling"))
-        return _as_frame(findings)
-    splits = _splits(root)
-    for folder in splits.values():
-        findings += _check_layout(root, folder)
-    findings += _check_classes(root, splits)
+    root, rows, pictures, classes = Path(root), [], [], {}
 
-    pictures = []
-    files = [(split, path) for split, folder in splits.items() for path in image_files(folder)]
-    for split, path in Progress(files, "checking images"):
-        file = Path(path).relative_to(root).as_posix()
-        picture, about_file = _check_file(Path(path), file, split)
-        findings += about_file
-        if picture is not None:
-            pictures.append(picture)
-    findings += _exact_duplicates(pictures)
-    if near_duplicates:
-        findings += _near_duplicates(pictures)
-    return _as_frame(findings)
+    def report(level: str, problem: str, path: str | Path, detail: object) -> None:
+        detail = str(detail).replace(f"{root}{os.sep}", "")
+        rows.append((level, problem, Path(path).relative_to(root).as_posix(), detail))
 
-
-def _as_frame(findings: list[tuple[str, str, str, str]]) -> pd.DataFrame:
-    frame = pd.DataFrame(findings, columns=["level", "problem", "file", "detail"])
+    try:
+        splits = split_folders(root) or {"": root}
+    except DataError as error:
+        report("error", "splits not clear" if root.is_dir() else "no such folder", root, error)
+        splits = {"": root} if root.is_dir() else {}
+    for split, folder in splits.items():
+        classes[split] = _check_layout(folder, report)
+        for label, paths in classes[split].items():
+            pictures += [_Picture(path, split, label) for path in paths]
+    for split, folder in splits.items():
+        for label in sorted(set().union(*classes.values()) - classes[split].keys()):
+            others = ", ".join(other for other in classes if label in classes[other])
+            report("error", "class missing in a split", folder / label, f"only in {others}")
+    with ThreadPoolExecutor() as threads:
+        checks = threads.map(lambda picture: _check_file(picture, report), pictures)
+        list(progress(checks, "checking images", len(pictures)))
+    pictures = [picture for picture in pictures if picture.digest]
+    _report_duplicates("duplicate", pictures, [picture.digest for picture in pictures], report)
+    if pictures:
+        groups = near_duplicate_groups(np.stack([picture.thumbnail for picture in pictures]))
+        _report_duplicates("near duplicate", pictures, groups, report)
+    frame = pd.DataFrame(rows, columns=["level", "problem", "file", "detail"])
     frame["level"] = pd.Categorical(frame["level"], LEVELS, ordered=True)
     return frame.sort_values(["level", "problem", "file"], ignore_index=True)
 
 
-def _splits(root: Path) -> dict[str, Path]:
-    """Give the folders that hold class folders: train, val and test, or the root itself."""
-    found = {
-        entry.name: entry
-        for names in SPLIT_NAMES.values()
-        for entry in _entries(root)
-        if entry.is_dir() and entry.name.lower() in names
-    }
-    return found or {"": root}
+def _check_layout(folder: Path, report: Report) -> dict[str, list[str]]:
+    """Check the folders of a split; return the image files of each class."""
 
+    def listed(find: Callable[..., list], folder: Path, *options: Callable) -> list:
+        try:
+            return find(folder, *options)
+        except DataError as error:
+            report("error", "unreadable", folder, error)
+            return []
 
-def _subfolders(folder: Path) -> list[Path]:
-    return [entry for entry in _entries(folder) if entry.is_dir() and entry.name[0] != "."]
-
-
-def _entries(folder: Path) -> list[Path]:
-    """List a folder in alphabetical order; one that may not be read counts as empty."""
-    try:
-        return sorted(folder.iterdir())
-    except OSError:
-        return []
-
-
-def _check_layout(root: Path, folder: Path) -> Iterator[tuple[str, str, str, str]]:
-    """Look at the folders of one split, not yet at the files in them."""
-    place = folder.relative_to(root).as_posix()
-    classes = _subfolders(folder)
+    classes = {}
+    for path in listed(subfolders, folder):
+        classes[path.name] = listed(image_files, path)
+        if not classes[path.name]:
+            report("error", "empty class folder", path, "no image in it")
     if len(classes) < 2:
-        names = ", ".join(path.name for path in classes) or "none"
-        yield "error", "fewer than two classes", place, f"class folders: {names}"
-    loose = [entry.name for entry in _entries(folder) if is_image_name(entry.name)]
+        names = ", ".join(classes) or "none"
+        report("error", "fewer than two classes", folder, f"class folders: {names}")
+    loose = [path.name for path in folder.glob("*.*") if is_image_name(path.name)]
     if loose:
-        detail = f"{len(loose)} images, for example {loose[0]}"
-        yield "error", "images outside of a class folder", place, detail
-    for path in classes:
-        where = path.relative_to(root).as_posix()
-        if not image_files(path):
-            yield "error", "empty class folder", where, "no image in it"
-        for name in _ignored_images(path):
-            detail = f"{Path(name).suffix} files are not read; save it as .jpg or .png"
-            yield "warning", "ignored file", f"{where}/{name}", detail
+        detail = f"{len(loose)} images, for example {min(loose)}"
+        report("error", "images outside a class folder", folder, detail)
+    for path in listed(image_files, folder, _is_ignored_image):
+        detail = f"{Path(path).suffix} files are not read; save it as .jpg or .png"
+        report("warning", "ignored file", path, detail)
+    return classes
 
 
-def _ignored_images(folder: Path) -> list[str]:
-    """List images of a kind that `ImageFolder`, like torchvision's, passes over in silence."""
-    kinds = Image.registered_extensions().keys() | {".heic", ".heif", ".jfif"}
-    names = [entry.name for entry in _entries(folder) if Path(entry.name).suffix.lower() in kinds]
-    return [name for name in names if not is_image_name(name) and not name.startswith(".")]
+def _is_ignored_image(name: str) -> bool:
+    """Say whether a file is an image with an extension that `ImageFolder` ignores."""
+    extensions = Image.registered_extensions().keys() | {".heic", ".heif"}
+    return Path(name).suffix.lower() in extensions and not is_image_name(name) and name[0] != "."
 
 
-def _check_classes(root: Path, splits: dict[str, Path]) -> Iterator[tuple[str, str, str, str]]:
-    """Compare the classes of the splits."""
-    names = {split: {path.name for path in _subfolders(folder)} for split, folder in splits.items()}
-    everywhere = set().union(*names.values())
-    for split, present in names.items():
-        for name in sorted(everywhere - present):
-            others = ", ".join(other for other in names if name in names[other])
-            yield "error", "class missing in a split", f"{split}/{name}", f"only in {others}"
-
-
-def _check_file(
-    path: Path, file: str, split: str
-) -> tuple[_Picture | None, list[tuple[str, str, str, str]]]:
-    """Read one file completely; give what is needed of it later, and what is odd about it."""
-    if path.exists() and not path.is_file():  # to read a pipe would wait for ever
-        return None, [("error", "unreadable", file, "it is no file")]
+def _check_file(picture: _Picture, report: Report) -> None:
+    """Decode an image, and add its digest and thumbnail."""
+    path = picture.path
     try:
-        content = path.read_bytes()
-        image = load_image(path)
-    except OSError as error:
-        return None, [("error", "unreadable", file, error.strerror or "cannot be opened")]
+        image = load_image(path, draft=4 * THUMBNAIL)
     except DataError as error:
-        reason = str(error).replace(str(path), "").strip(" :.") if content else "the file is empty"
-        return None, [("error", "unreadable", file, reason)]
+        return report("error", "unreadable", path, error)
+    picture.digest = hashlib.sha256(Path(path).read_bytes()).hexdigest()
     # A filter wider than a pixel, so that a copy of another size has almost the same thumbnail.
-    thumbnail = image.convert("L").resize((THUMBNAIL, THUMBNAIL), Image.Resampling.LANCZOS)
-    digest = hashlib.sha256(content).hexdigest()
-    picture = _Picture(file, split, digest, np.asarray(thumbnail, dtype=np.float32))
-    about_header = []
+    size = (THUMBNAIL, THUMBNAIL)
+    picture.thumbnail = np.asarray(image.resize(size, Image.Resampling.LANCZOS))
     try:
-        about_header.extend(_check_header(path, file))
-    except Exception as error:  # Pillow raises a dozen kinds of errors over damaged headers
-        about_header.append(("warning", "damaged header", file, f"{error or type(error).__name__}"))
-    return picture, about_header
+        _check_header(path, report)
+    except Exception as error:  # Pillow raises a dozen kinds of errors for damaged headers
+        report("warning", "damaged header", path, error)
 
 
-def _check_header(path: Path, file: str) -> Iterator[tuple[str, str, str, str]]:
-    with warnings.catch_warnings(action="ignore"), Image.open(path) as image:
-        extension = path.suffix.lower()
-        if Image.registered_extensions().get(extension) != image.format:
-            yield "warning", "wrong extension", file, f"holds {image.format} data"
-        if image.mode in ODD_MODES:
-            yield "note", "unusual mode", file, f"{ODD_MODES[image.mode]} (mode {image.mode})"
+def _check_header(path: str, report: Report) -> None:
+    with Image.open(path) as image:
+        is_photograph = image.format == "MPO"  # JPEG with a preview, as many cameras write it
+        kind = "JPEG" if is_photograph else image.format
+        if Image.registered_extensions().get(Path(path).suffix.lower()) != kind:
+            report("warning", "wrong extension", path, f"holds {kind} data")
+        if image.mode in UNUSUAL_MODES:
+            detail = f"{UNUSUAL_MODES[image.mode]} (mode {image.mode})"
+            report("note", "unusual mode", path, detail)
         orientation = image.getexif().get(ORIENTATION, 1)
         if orientation != 1:
-            yield "note", "EXIF rotation", file, f"orientation {orientation}, turned on loading"
-        if getattr(image, "n_frames", 1) > 1:
-            yield "note", "several frames", file, f"{image.n_frames} frames, only the first is used"
+            detail = f"orientation {orientation}, turned on loading"
+            report("note", "EXIF rotation", path, detail)
+        frames = getattr(image, "n_frames", 1)
+        if frames > 1 and not is_photograph:
+            report("note", "several frames", path, f"{frames} frames, only the first is used")
 
 
-def _pair(problem: str, one: _Picture, two: _Picture) -> tuple[str, str, str, str]:
-    """Judge a pair of equal or almost equal images."""
-    class_of_one, class_of_two = (os.path.dirname(p.file).split("/")[-1] for p in (one, two))
-    if one.split != two.split:
-        return "error", f"{problem} across splits", two.file, f"same as {one.file}"
-    if class_of_one != class_of_two:
-        return "error", f"{problem} across classes", two.file, f"same as {one.file}"
-    return "warning", problem, two.file, f"same as {one.file}"
+def _report_duplicates(
+    problem: str, pictures: list[_Picture], groups: Sequence, report: Report
+) -> None:
+    """Compare each picture with the first ones of its group in each split and class."""
+    firsts = defaultdict(dict)
+    for picture, group in zip(pictures, groups, strict=True):
+        kinds = {}
+        for other in firsts[group].values():
+            if problem == "near duplicate" and other.digest == picture.digest:
+                continue  # reported as a duplicate
+            kind = " across classes" if other.label != picture.label else ""
+            kinds.setdefault(" across splits" if other.split != picture.split else kind, other)
+        if len(kinds) > 1:
+            kinds.pop("", None)
+        for kind, other in kinds.items():
+            level = "error" if kind else "warning"
+            report(level, f"{problem}{kind}", picture.path, f"same as {other.path}")
+        firsts[group].setdefault((picture.split, picture.label), picture)
 
 
-def _exact_duplicates(pictures: list[_Picture]) -> Iterator[tuple[str, str, str, str]]:
-    """Report every file whose bytes occurred before."""
-    first: dict[str, _Picture] = {}
-    for picture in pictures:
-        if picture.digest in first:
-            yield _pair("duplicate", first[picture.digest], picture)
-        else:
-            first[picture.digest] = picture
+def near_duplicate_groups(thumbnails: np.ndarray) -> np.ndarray:
+    """Label images so that near duplicates, and near duplicates of these, have the same label."""
+    pairs = np.array(find_near_duplicates(thumbnails), dtype=int).reshape(-1, 2)
+    graph = coo_array((np.ones(len(pairs)), pairs.T), shape=(len(thumbnails),) * 2)
+    return connected_components(graph, directed=False)[1]
 
 
-def _near_duplicates(pictures: list[_Picture]) -> Iterator[tuple[str, str, str, str]]:
-    """Report every file that looks like an earlier one with other bytes."""
-    if not pictures:
-        return
-    reported = Counter()
-    for one, two in find_near_duplicates(np.stack([picture.thumbnail for picture in pictures])):
-        if pictures[one].digest != pictures[two].digest and not reported[two]:
-            reported[two] += 1
-            yield _pair("near duplicate", pictures[one], pictures[two])
+def find_near_duplicates(thumbnails: np.ndarray) -> list[tuple[int, int]]:
+    """Find all pairs of images that are almost the same: rescaled, recompressed, brightened.
 
-
-def find_near_duplicates(
-    thumbnails: np.ndarray, most_different: float = 0.1
-) -> list[tuple[int, int]]:
-    """Find pairs of images that are almost the same: scaled, recompressed, brightened.
-
-    Each thumbnail is shifted and scaled to mean 0 and length 1, so that brightness and contrast do
-    not matter; pairs are close when the distance of these vectors is small.
+    Thumbnails are normalized to mean 0, and to standard deviation 1 within their channels, so that
+    brightness and contrast do not matter but color does. A pair differs little on average, and
+    nowhere much: two objects in front of the same fixed camera are not duplicates.
 
     Args:
-        thumbnails: Gray images, shape (count, height, width).
-        most_different: The largest distance of a pair, from 0 (the same) to 2 (the negative).
+        thumbnails: Images of shape (count, height, width, channels).
 
     Returns:
-        Pairs of indices, the smaller first, in ascending order of the second.
+        Pairs of indices, the smaller first.
     """
-    vectors = thumbnails.reshape(len(thumbnails), -1).astype(np.float64)
-    vectors = vectors - vectors.mean(axis=1, keepdims=True)
-    lengths = np.linalg.norm(vectors, axis=1)
-    # Images of a single color look alike without being copies.
-    textured = np.flatnonzero(lengths > 1e-6 * vectors.shape[1])
+    count, height, width = thumbnails.shape[:3]
+    vectors = thumbnails.reshape(count, height * width, -1).astype(np.float32)
+    spread = np.sqrt(vectors.var(axis=1).mean(axis=1))
+    textured = np.flatnonzero(spread > 1e-6)  # images of a single color are no copies
     if not len(textured):
         return []
-    vectors = vectors[textured] / lengths[textured, None]
+    vectors = (vectors - vectors.mean(axis=(1, 2), keepdims=True)).reshape(count, -1)
+    vectors = vectors[textured] / spread[textured, None]
+    search = NearestNeighbors(radius=0.12 * np.sqrt(vectors.shape[1]), algorithm="brute")
     pairs = []
-    start = 0
-    for distances in pairwise_distances_chunked(vectors):
-        rows, columns = np.nonzero(distances <= most_different)
-        rows = rows + start
-        keep = columns < rows
-        pairs += zip(textured[columns[keep]].tolist(), textured[rows[keep]].tolist(), strict=True)
-        start += len(distances)
-    return sorted(pairs, key=lambda pair: (pair[1], pair[0]))
+    for row, near in enumerate(search.fit(vectors).radius_neighbors(return_distance=False)):
+        near = np.sort(near[near < row])
+        near = near[np.abs(vectors[near] - vectors[row]).max(axis=1, initial=0) < 0.5]
+        pairs += [(int(index), int(textured[row])) for index in textured[near]]
+    return pairs

@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Iterable
+from typing import Any
 
 from tqdm import tqdm
 
@@ -18,13 +19,16 @@ class _LogFile:
         sys.stderr.flush()
 
 
-def progress(iterable: Iterable, description: str, total: int | None = None) -> Iterable:
+def progress(
+    iterable: Iterable | None, description: str, total: int | None = None, **options: Any
+) -> Iterable:
     """Show a progress bar on stderr while iterating.
 
     The bar disappears at the end. Without a terminal or Jupyter, it is a line every 30 seconds.
     With COURSE_PROGRESS=off, as when notebooks are stored or compared, nothing is shown.
+    Other options go to tqdm.
     """
-    options = {"delay": 0.5, "leave": False}
+    options |= {"delay": 0.5, "leave": False}
     if not (sys.stderr.isatty() or "ipykernel" in sys.modules):
         options |= {"file": _LogFile(), "delay": 30, "mininterval": 30, "maxinterval": 30}
     disable = os.environ.get("COURSE_PROGRESS") == "off"
