@@ -1,67 +1,72 @@
-"""What the README and the teaching guide tell people to type exists."""
+"""What the README, the teaching guide and CONTRIBUTING tell people to type exists."""
 
+import importlib.util
 import re
 import shlex
-from pathlib import Path
 
 import nbformat
 import pytest
+import typer
+from documents import ROOT, commands
 
-from course_utils.catalog import catalog_table
-from image_classifier.__main__ import _parser
+from course_utils.catalog import CATALOG
+from image_classifier.__main__ import cli
+from tools import __main__ as tools_cli
 from tools.notebooks import parameters, title
 
-ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text("utf-8")
-PAGES = "\n".join(
-    (ROOT / name).read_text("utf-8") for name in ("README.md", "TEACHING.md", "CONTRIBUTING.md")
-)
+TOOLS = tools_cli.app
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
 
-def commands():
-    """Every command line on the two pages: those in blocks, and those in the text."""
-    blocks = re.findall(r"^```\n(.*?)^```", PAGES, re.DOTALL | re.MULTILINE)
-    lines = [line for block in blocks for line in block.splitlines()]
-    text = re.sub(r"^```.*?^```", "", PAGES, flags=re.DOTALL | re.MULTILINE)
-    lines += re.findall(r"`((?:make|python|pytest) [^`]+)`", text)
-    return sorted({line for line in lines if re.match(r"\S*(?:make|python|py|conda)\b", line)})
-
-
 def test_commands_are_found():
-    assert {"make course", "make test", "python -m course_utils list"} <= set(commands())
-    assert len(commands()) > 20
+    expected = {"make course", "python -m tools list", "python -m image_classifier train"}
+    assert all(any(line.startswith(start) for line in commands()) for start in expected)
+    assert len(commands()) > 30
 
 
 @pytest.mark.parametrize("command", commands())
-def test_the_command_exists(command):
+def test_the_command_exists(command, monkeypatch):
     words = shlex.split(command, posix="\\" not in command)
     if words[0] == "make":
         targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
         assert words[1] in targets
         assert all(re.match(r"(ARGS|PYTHON|REPO|BRANCH)=", word) for word in words[2:])
-        passed_on = [word.removeprefix("ARGS=").split() for word in words if "ARGS=" in word]
-        is_course = passed_on and words[1] == "course"
-        words = ["course_utils", "run", *passed_on[0]] if is_course else []
-    if "course_utils" in words:
-        check_our_command(words[words.index("course_utils") + 1 :])
-    scripts = [word for word in words if word.endswith((".py", ".txt", ".yml"))]
-    assert all((ROOT / script).is_file() for script in scripts)
+        command = {"course": "run", "notebooks": "execute"}.get(words[1])
+        given = [word.removeprefix("ARGS=").split() for word in words if word.startswith("ARGS=")]
+        words = ["-m", "tools", command, *given[0]] if command and given else []
+    if "-m" in words:
+        module, *arguments = words[words.index("-m") + 1 :]
+        assert importlib.util.find_spec(module)
+        if module == "tools":
+            monkeypatch.setattr(tools_cli, "app", lambda given, **_: check_tool(given))
+            tools_cli.main(arguments)
+        if module == "image_classifier":
+            parsed(cli, arguments)
+    assert all((ROOT / word).is_file() for word in words if word.endswith((".py", ".txt", ".yml")))
 
 
-def check_our_command(words):
-    """The options exist, and so do the notebooks, parameters and sets they name."""
-    if words[-1] == "--help":
-        with pytest.raises(SystemExit, match="0"):
-            _parser().parse_args(words)
-        return
-    options = vars(_parser().parse_args(words))
-    for wanted in options.get("only", []):
+def parsed(app, arguments):
+    """The values of a command's parameters; an error where it has no such parameters."""
+    group = typer.main.get_command(app)
+    if arguments == ["--help"]:
+        return {}
+    name, *rest = arguments
+    command = group.commands[name]
+    if rest == ["--help"]:
+        return {}
+    return command.make_context(name, rest).params
+
+
+def check_tool(arguments):
+    """A command of tools exists, and so do the notebooks, parameters and datasets it names."""
+    values = parsed(TOOLS, arguments)
+    for wanted in [*(values.get("only") or ()), *(values.get("names") or ())]:
         [path] = [path for path in NOTEBOOKS if path.stem.startswith(wanted)]
         known = parameters(nbformat.read(path, as_version=4))
-        assert {name for name, _ in options["parameters"]} <= set(known)
-    if "name" in options:
-        assert options["name"] in [row["name"] for row in catalog_table()]
+        assert {pair.partition("=")[0] for pair in values.get("p") or ()} <= set(known)
+    if arguments[0] == "get":
+        assert values["name"] in CATALOG
 
 
 def test_linked_files_exist():
@@ -72,7 +77,7 @@ def test_linked_files_exist():
 
 
 def table_rows():
-    """The rows of the README's table: title, file, what it reaches, minutes."""
+    """The rows of the README's table: title, file, result, minutes."""
     row = r"^\| \[(.+?)\]\(notebooks/(.+?\.ipynb)\)[^|]* \| [^|]+ \| ([^|]+) \| (\S+) \|$"
     return re.findall(row, README, re.MULTILINE)
 
@@ -85,12 +90,12 @@ def test_the_table_lists_exactly_the_notebooks_that_exist():
     assert [(name, file, minutes) for name, file, _, minutes in table_rows()] == found
 
 
-@pytest.mark.parametrize(("file", "reached"), [row[1:3] for row in table_rows()])
-def test_what_a_notebook_reaches_is_what_it_printed(file, reached):
+@pytest.mark.parametrize(("file", "result"), [row[1:3] for row in table_rows()])
+def test_the_result_of_a_notebook_is_what_it_printed(file, result):
     nb = nbformat.read(ROOT / "notebooks" / file, as_version=4)
     [cell] = [cell for cell in nb.cells if "headline" in cell.metadata.get("tags", ())]
     printed = [float(number) for number in re.findall(r"\d+(?:\.\d+)?", cell.outputs[0].text)]
-    named = re.findall(r"\d+(?:\.\d+)?", reached)
+    named = re.findall(r"\d+(?:\.\d+)?", result)
     assert named
     for number in named:
         decimals = len(number.partition(".")[2])

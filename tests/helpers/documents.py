@@ -1,0 +1,16 @@
+"""The command lines of the documents."""
+
+import re
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+NAMES = ("README.md", "TEACHING.md", "CONTRIBUTING.md")
+
+
+def commands():
+    """Return every command line of the documents: those in blocks, and those in the text."""
+    pages = "\n".join((ROOT / name).read_text("utf-8") for name in NAMES)
+    blocks = re.compile(r"^```\n(.*?)^```", re.DOTALL | re.MULTILINE)
+    lines = [line for block in blocks.findall(pages) for line in block.splitlines()]
+    lines += re.findall(r"`((?:make|python|pytest) [^`]+)`", blocks.sub("", pages))
+    return sorted({line for line in lines if re.match(r"\S*(?:make|python|py|conda)\b", line)})
