@@ -97,6 +97,7 @@ def run_all(runs: Sequence[Run], finish: Callable[[Run], None], jobs: int = 1) -
     """
     if sys.platform == "win32":  # ZeroMQ needs another event loop than the default there
         asyncio.set_event_loop_policy(asyncio.WindowsSelectorEventLoopPolicy())
+    jobs = max(1, min(jobs, len(runs)))
     environment = kernel_environment(max(1, cpu_count() // jobs) if jobs > 1 else None)
     total = sum(len(run.code) for run in runs)
     bar = tqdm(total=total, unit="cell", leave=False, disable=None)  # shown on terminals only
