@@ -31,7 +31,7 @@ def load_checkpoint(run: Any, path: str | Path) -> None:
     _require_fit(run.model, state["model"], name)
     try:
         run.load_state_dict(state)
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+    except Exception as error:  # optimizers, schedulers and callbacks raise many kinds
         raise WeightsError(f"{name} belongs to a different run: {error}.") from error
 
 

@@ -159,16 +159,23 @@ class EarlyStopping(Callback):
 
     def __init__(self, patience: int = 5) -> None:
         """Stop after `patience` epochs without improvement."""
-        self.patience, self.best_epoch = patience, 0
+        self.patience, self.history = patience, History()
+
+    @property
+    def best_epoch(self) -> int:
+        """The epoch with the lowest validation loss."""
+        return int(np.nan_to_num(self.history["val_loss"], nan=np.inf).argmin()) + 1
+
+    def on_train_begin(self, run: TrainerState) -> None:
+        """Watch the history of a run."""
+        self.history = run.history
 
     def on_epoch_end(self, run: TrainerState) -> None:
         """Keep the weights if they are the best so far; stop if that was long ago."""
-        losses = np.nan_to_num(run.history["val_loss"], nan=np.inf)
-        self.best_epoch = int(losses.argmin()) + 1
-        if self.best_epoch == len(losses):
+        if self.best_epoch == len(run.history):
             state = run.model.state_dict()
             run.best_weights = {name: tensor.cpu().clone() for name, tensor in state.items()}
-        run.stop |= len(losses) - self.best_epoch >= self.patience
+        run.stop |= len(run.history) - self.best_epoch >= self.patience
 
     def on_train_end(self, run: TrainerState) -> None:
         """Restore the best weights."""

@@ -1,6 +1,5 @@
-"""A training run that is killed, stopped or runs out of disk goes on as if nothing had happened."""
+"""A run that is killed, stopped or runs out of disk space can be resumed exactly."""
 
-import os
 import random
 import signal
 import subprocess
@@ -11,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 from interruptible import EPOCHS
-from test_training import assert_same, loaders, network
+from tiny_training import assert_same, loaders, network
 
 from course_utils import checkpoints
 from course_utils.errors import TrainingError
@@ -22,7 +21,7 @@ needs_signals = pytest.mark.skipif(sys.platform == "win32", reason="Windows has 
 
 
 def start(folder, *more):
-    """Start the program, and wait until it trains."""
+    """Start the program and wait until it trains."""
     command = [sys.executable, str(PROGRAM), str(folder / "run.pt"), str(folder / "result.pt")]
     process = subprocess.Popen([*command, *more], stdout=subprocess.PIPE, text=True)
     assert process.stdout.readline() == "started\n"
@@ -30,7 +29,7 @@ def start(folder, *more):
 
 
 def finish(process, folder):
-    """Let it come to its end; give what it ended with."""
+    """Wait for its end and return its result."""
     said, _ = process.communicate(timeout=300)
     assert process.returncode == 0, said
     return torch.load(folder / "result.pt", weights_only=True)
@@ -38,7 +37,7 @@ def finish(process, folder):
 
 @pytest.fixture(scope="module")
 def uninterrupted(tmp_path_factory):
-    """The result of the run that nobody disturbs, and how many seconds it took."""
+    """The result of an uninterrupted run, and its duration in seconds."""
     folder = tmp_path_factory.mktemp("uninterrupted")
     process = start(folder)
     begin = time.perf_counter()
@@ -62,25 +61,12 @@ def assert_equal(one, two):
         assert torch.equal(one, two) if isinstance(one, torch.Tensor) else one == two
 
 
-def kill_at_random_moments(folder, moments, seconds):
-    """Kill one run again and again; give how many epochs stood when each was killed."""
-    checkpoint, stood = folder / "run.pt", []
-    for moment in moments:
-        process = start(folder)
-        time.sleep(moment * seconds)
-        process.kill()
-        process.communicate()
-        state = torch.load(checkpoint, weights_only=True) if checkpoint.exists() else None
-        stood.append(len(state["history"]) if state else 0)
-    return stood
-
-
 @needs_signals
 @pytest.mark.parametrize(
     "moment",
     ["half", *(pytest.param(name, marks=pytest.mark.thorough) for name in ("flushed", "renamed"))],
 )
-def test_killed_in_the_middle_of_writing_it_goes_on_from_the_last_whole_file(
+def test_killed_while_writing_it_resumes_from_the_last_complete_file(
     moment, uninterrupted, tmp_path
 ):
     process = start(tmp_path, moment, "4")
@@ -88,20 +74,27 @@ def test_killed_in_the_middle_of_writing_it_goes_on_from_the_last_whole_file(
     assert process.returncode == -signal.SIGKILL
     assert len(torch.load(tmp_path / "run.pt", weights_only=True)["history"]) == 3
     assert_equal(finish(start(tmp_path), tmp_path), uninterrupted[0])
+    assert {path.name for path in tmp_path.iterdir()} == {"run.pt", "result.pt"}
 
 
 @pytest.mark.thorough
-def test_killed_at_twenty_random_moments_it_ends_with_the_same_bits(uninterrupted, tmp_path):
+def test_killed_at_twenty_random_moments_it_ends_with_the_same_result(uninterrupted, tmp_path):
     result, seconds = uninterrupted
-    moments = [random.Random(seed).uniform(0, 2 / 20) for seed in range(20)]
-    stood = kill_at_random_moments(tmp_path, moments, seconds)
-    assert stood == sorted(stood)  # no epoch is ever lost again
-    assert len(set(stood)) > 3  # they fell into different epochs
+    checkpoint, complete = tmp_path / "run.pt", []
+    for seed in range(20):
+        process = start(tmp_path)
+        time.sleep(random.Random(seed).uniform(0, seconds / 10))
+        process.kill()
+        process.communicate()
+        state = torch.load(checkpoint, weights_only=True) if checkpoint.exists() else None
+        complete.append(len(state["history"]) if state else 0)
+    assert complete == sorted(complete)  # no epoch is lost again
+    assert len(set(complete)) > 3  # it was killed in different epochs
     assert_equal(finish(start(tmp_path), tmp_path), result)
 
 
 @needs_signals
-def test_ctrl_c_leaves_a_network_that_works_and_a_run_to_go_on_with(uninterrupted, tmp_path):
+def test_ctrl_c_leaves_a_network_that_works_and_a_run_to_resume(uninterrupted, tmp_path):
     process = start(tmp_path)
     assert process.stdout.readline() == "epoch 1\n"
     process.send_signal(signal.SIGINT)
@@ -115,7 +108,7 @@ def test_ctrl_c_leaves_a_network_that_works_and_a_run_to_go_on_with(uninterrupte
 
 
 @needs_signals
-def test_ctrl_c_at_any_moment_of_writing_is_only_ctrl_c(tmp_path):
+def test_ctrl_c_while_writing_leaves_a_complete_file(tmp_path):
     path, state = tmp_path / "run.pt", {str(i): torch.randn(1000) for i in range(60)}
     begin = time.perf_counter()
     checkpoints.save_atomically(state, path)
@@ -123,7 +116,7 @@ def test_ctrl_c_at_any_moment_of_writing_is_only_ctrl_c(tmp_path):
     draw, stopped = random.Random(0), 0
     handler = signal.signal(signal.SIGALRM, signal.default_int_handler)
     try:
-        for _ in range(300):
+        for _ in range(150):
             try:
                 signal.setitimer(signal.ITIMER_REAL, draw.uniform(1e-5, seconds))
                 checkpoints.save_atomically(state, path)
@@ -134,21 +127,8 @@ def test_ctrl_c_at_any_moment_of_writing_is_only_ctrl_c(tmp_path):
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, handler)
-    assert stopped > 200
+    assert stopped > 75
     assert list(tmp_path.iterdir()) == [path]
-
-
-def test_what_a_killed_run_left_half_written_is_cleared_away_later(tmp_path):
-    old, new = tmp_path / ".run.pt-111", tmp_path / ".run.pt-222"
-    other = tmp_path / ".another.pt-111"
-    for path in (old, new, other):
-        path.write_bytes(b"half")
-    long_ago = time.time() - 2 * checkpoints.LEFT_BEHIND
-    os.utime(old, (long_ago, long_ago))
-    os.utime(other, (long_ago, long_ago))
-    checkpoints.save_atomically({"weights": torch.zeros(2)}, tmp_path / "run.pt")
-    # The new one may belong to a process that is still writing.
-    assert sorted(tmp_path.iterdir()) == [other, new, tmp_path / "run.pt"]
 
 
 @needs_signals

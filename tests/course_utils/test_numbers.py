@@ -14,11 +14,8 @@ from hypothesis import strategies as st
 from scipy.stats import norm
 from sklearn.calibration import calibration_curve
 from sklearn.utils.class_weight import compute_class_weight
-from torch import nn
-from torch.optim import SGD, lr_scheduler
-from torch.utils.data import DataLoader, TensorDataset
 
-from course_utils import datasets, evaluation, models, statistics, training
+from course_utils import datasets, evaluation, statistics, training
 
 COUNTS = [50, pytest.param(1000, marks=pytest.mark.thorough)]
 SAME_EVERY_TIME = settings(deadline=None, derandomize=True, database=None)
@@ -296,7 +293,7 @@ def test_class_weights_and_counts_are_those_of_scikit_learn_and_of_counting(case
     assert counts["empty"].sum() == 0
 
 
-# Losses, gradients, schedules.
+# Losses.
 
 
 @for_random(st.integers(0, 10**6), st.integers(1, 4), st.sampled_from([1.0, 30.0, 1000.0]))
@@ -304,7 +301,7 @@ def test_the_default_loss_is_the_cross_entropy_written_out(seed, outputs, scale)
     generator = np.random.default_rng(seed)
     logits = scale * generator.normal(size=(6, outputs))
     targets = generator.integers(max(outputs, 2), size=6)
-    # One logit is the lead of yes over no, whose own logit is 0.
+    # One logit is the log-odds of class 1: the logit of class 0 is 0.
     both = np.hstack([np.zeros_like(logits), logits]) if outputs == 1 else logits
     largest = both.max(axis=1)
     total = largest + np.log(np.exp(both - largest[:, None]).sum(axis=1))
@@ -321,77 +318,3 @@ def test_the_gradient_of_the_loss_is_that_of_finite_differences(outputs):
     logits = torch.randn(5, outputs, dtype=torch.double, requires_grad=True)
     targets = torch.arange(5) % max(outputs, 2)
     assert torch.autograd.gradcheck(lambda x: training.default_loss(x, targets), logits)
-
-
-@pytest.mark.parametrize("stride", [1, 2])
-@pytest.mark.parametrize("block", [models.ConvBlock, models.BasicBlock, models.Bottleneck])
-def test_the_gradients_of_the_blocks_are_those_of_finite_differences(block, stride):
-    torch.manual_seed(0)
-    layer = block(4, 4 // getattr(block, "expansion", 1), stride).double()
-    for module in layer.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            module.track_running_stats = False  # each call must compute the same
-            nn.init.uniform_(module.weight, 0.5, 1.5)  # not 0, or nothing would flow
-    images = torch.randn(2, 4, 4, 4, dtype=torch.double, requires_grad=True)
-    weights = dict(layer.named_parameters())
-
-    def call(x, *values):
-        return torch.func.functional_call(layer, dict(zip(weights, values, strict=True)), x)
-
-    # The fast mode compares the gradients along random directions instead of one by one.
-    assert torch.autograd.gradcheck(call, (images, *weights.values()), fast_mode=True)
-
-
-def half_cosine(start, end, share):
-    return end + (start - end) * (1 + math.cos(math.pi * share)) / 2
-
-
-def one_cycle(step, steps, peak):
-    """Smith and Topin (2018) as torch does it: up for 0.3 of the steps, then down to almost 0."""
-    top = 0.3 * steps - 1
-    if step <= top:
-        return half_cosine(peak / 25, peak, step / top)
-    return half_cosine(peak, peak / 25 / 1e4, (step - top) / (steps - 1 - top))
-
-
-def warm_up(epoch):
-    return min(1, (epoch + 1) / 4)
-
-
-@pytest.mark.parametrize(
-    ("every", "make", "formula"),
-    [
-        (
-            "batch",
-            lambda optimizer: lr_scheduler.OneCycleLR(optimizer, 0.1, total_steps=30),
-            lambda step: one_cycle(step, 30, 0.1),
-        ),
-        (
-            "epoch",
-            lambda optimizer: lr_scheduler.CosineAnnealingLR(optimizer, 10),
-            lambda step: half_cosine(0.1, 0, step / 10),
-        ),
-        (
-            "epoch",
-            lambda optimizer: lr_scheduler.LambdaLR(optimizer, warm_up),
-            lambda step: 0.1 * warm_up(step),
-        ),
-    ],
-    ids=["one cycle", "cosine", "warm-up"],
-)
-def test_every_step_is_taken_at_the_rate_of_the_formula(every, make, formula):
-    rates = []
-
-    class Recorder(SGD):
-        def step(self, closure=None):
-            rates.append(self.param_groups[0]["lr"])
-            return super().step(closure)
-
-    net = nn.Linear(2, 2)
-    optimizer = Recorder(net.parameters(), lr=0.1)
-    loader = DataLoader(TensorDataset(torch.ones(6, 2), torch.tensor([0, 1] * 3)), batch_size=2)
-    training.fit(
-        net, loader, loader, optimizer, 10, scheduler=make(optimizer), schedule_every=every
-    )
-    steps = range(30) if every == "batch" else [batch // 3 for batch in range(30)]
-    assert rates == pytest.approx([formula(step) for step in steps])

@@ -1,10 +1,10 @@
-"""A training run to kill: `python interruptible.py CHECKPOINT RESULT [DIE_WHEN [NUMBER]]`.
+"""A training run to interrupt: `python interruptible.py CHECKPOINT RESULT [DIE_WHEN [NUMBER]]`.
 
-It goes on from CHECKPOINT where there is one, and prints a line when it starts and after each
-epoch. When it is through, it writes everything that it ended with to RESULT.
+It resumes from CHECKPOINT if that exists, prints a line when it starts and after each epoch, and
+finally writes its complete state to RESULT.
 
-With DIE_WHEN it kills itself in the middle of writing its NUMBER-th checkpoint: "half" of the
-bytes are written, they are all written but not yet "flushed", or flushed but not yet "renamed".
+With DIE_WHEN it kills itself while it writes its NUMBER-th checkpoint: when "half" of the bytes are
+written, before the file is "flushed", or before it is "renamed".
 """
 
 import os
@@ -25,7 +25,7 @@ BATCH_SIZE = 16
 
 
 class Draws(training.Callback):
-    """Draws from every generator, as an augmentation would, and remembers a sum."""
+    """Uses every random generator, as an augmentation would, and keeps a sum."""
 
     def __init__(self):
         self.total = 0.0
@@ -59,7 +59,7 @@ def die(*_):
 
 
 def die_when(moment, number):
-    """Make the next checkpoints whole, and the `number`-th the last thing that happens."""
+    """Kill the process when it writes its `number`-th checkpoint."""
     name = {"half": "fsync", "flushed": "fsync", "renamed": "replace"}[moment]
     original, calls = getattr(os, name), []
 
@@ -76,12 +76,12 @@ def die_when(moment, number):
 
 def main(checkpoint, result, moment="", number="1"):
     torch.set_num_threads(1)
-    # A process that was started in the background ignores Ctrl-C, and so do its children.
+    # A process that was started in the background ignores Ctrl-C.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     if moment:
         die_when(moment, int(number))
     training.seed_everything(0)
-    # The wide layer makes the file large, so that many random moments are in the middle of writing.
+    # The wide layer makes the file large, so that many random moments fall into writing it.
     model = nn.Sequential(
         nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Dropout(0.5),
         nn.Linear(144, 2000), nn.ReLU(), nn.Linear(2000, 3),
