@@ -23,8 +23,11 @@ class Commands(TyperGroup):
         except CourseError as error:
             typer.echo(error, err=True)
             raise typer.Exit(2) from None
+        except BrokenPipeError:
+            raise  # somebody piped the output to `head`; typer ends quietly
         except OSError as error:
-            typer.echo(f"{error.filename}: {error.strerror or error}", err=True)
+            where = f": {error.filename}" if error.filename else ""
+            typer.echo(f"{error.strerror or error}{where}.", err=True)
             raise typer.Exit(2) from None
         except KeyboardInterrupt:
             typer.echo("Stopped.", err=True)
@@ -98,7 +101,7 @@ def list_notebooks() -> None:
 
     for path in find_notebooks():
         nb = nbformat.read(path, as_version=4)
-        print(f"{title(nb)} ({nb.metadata.course.minutes} minutes)")
+        print(f"{title(nb)} ({nb.metadata.course.minutes} min)")
 
 
 @app.command()

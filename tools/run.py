@@ -21,6 +21,7 @@ from tools.notebooks import headline, kernel_environment, sections
 from tools.pages import write_index, write_notebook
 
 CELL_TIMEOUT = 900  # seconds
+KERNEL = {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}
 LASTING_METADATA = ("tags", "slideshow", "jupyter")
 
 
@@ -44,7 +45,7 @@ class Run:
     def __init__(self, path: Path, nb: NotebookNode, timeout: int = CELL_TIMEOUT) -> None:
         """Prepare a run; `timeout` is the longest time for a cell, in seconds."""
         self.path, self.nb, self.timeout = path, nb, timeout
-        self.error, self.seconds = "", 0.0
+        self.error, self.seconds, self.stopped = "", 0.0, False
         self.code = [i for i, cell in enumerate(nb.cells) if cell.cell_type == "code"]
         self.place = "start of the kernel"
         self.client = NotebookClient(
@@ -75,6 +76,7 @@ class Run:
 
     def stop(self) -> None:
         """Kill the kernel, if it runs."""
+        self.stopped = True
         if self.client.km and self.client.km.has_kernel:
             self.client.km.provisioner.process.kill()
 
@@ -92,7 +94,7 @@ def run_all(runs: Sequence[Run], finish: Callable[[Run], None], jobs: int = 1) -
 
     Args:
         runs: The notebooks.
-        finish: Called after each run.
+        finish: Called after each run that was not stopped.
         jobs: How many notebooks run at a time; they share the cores.
     """
     if sys.platform == "win32":  # ZeroMQ needs another event loop than the default there
@@ -104,9 +106,12 @@ def run_all(runs: Sequence[Run], finish: Callable[[Run], None], jobs: int = 1) -
 
     def execute(run: Run) -> None:
         run.execute(environment, bar)
+        if run.stopped:
+            return
         finish(run)
         outcome = f"failed at {run.error}" if run.error else "ok"
         tqdm.write(f"{run.path.stem}: {outcome} ({run.seconds:.0f} s)")
+        sys.stdout.flush()
 
     with bar, ThreadPoolExecutor(jobs) as pool:
         futures = [pool.submit(execute, run) for run in runs]
@@ -156,10 +161,10 @@ def execute_in_place(runs: Sequence[Run]) -> None:
 
 def strip(nb: NotebookNode) -> None:
     """Remove the metadata that differs from run to run or from machine to machine."""
-    for key in set(nb.metadata) - {"course", "kernelspec", "language_info"}:
-        del nb.metadata[key]
+    course, language = nb.metadata.get("course", {}), nb.metadata.language_info
     for key in ("version", "codemirror_mode", "nbconvert_exporter"):
-        nb.metadata.language_info.pop(key, None)
+        language.pop(key, None)
+    nb.metadata = NotebookNode(course=course, kernelspec=KERNEL, language_info=language)
     for cell in nb.cells:
         kept = {key: cell.metadata[key] for key in LASTING_METADATA if key in cell.metadata}
         cell.metadata = NotebookNode(kept)

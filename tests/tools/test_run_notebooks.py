@@ -222,8 +222,9 @@ def test_ctrl_c_ends_the_kernels(course, tmp_path):
     while not (pid.exists() and pid.read_text()) and time.monotonic() < deadline:
         time.sleep(0.1)
     process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=30)
-    assert (process.returncode, err) == (130, "Stopped.\n")
+    out, err = process.communicate(timeout=30)
+    assert (process.returncode, out, err) == (130, "", "Stopped.\n")
+    assert not (tmp_path / "output" / "executed" / path.name).exists()  # earlier results stay
     with pytest.raises(ProcessLookupError):
         os.kill(int(pid.read_text()), 0)
 
@@ -231,7 +232,7 @@ def test_ctrl_c_ends_the_kernels(course, tmp_path):
 def test_the_list_of_notebooks(course, capsys):
     course()
     status("list")
-    assert capsys.readouterr().out == "91. A small notebook (1 minutes)\n"
+    assert capsys.readouterr().out == "91. A small notebook (1 min)\n"
 
 
 def test_an_unknown_dataset_gets_one_sentence(capsys):
