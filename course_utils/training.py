@@ -96,33 +96,26 @@ class TrainerState:
     best_weights: dict[str, Tensor] | None = None  # what a callback restores after training
     stop: bool = False  # set by a callback to end the run after this epoch
 
+    def _parts(self) -> dict[str, Any]:
+        """Everything with a state dict, by its name in a checkpoint."""
+        parts = {"optimizer": self.optimizer, "model": self.model, "scaler": self.scaler}
+        parts |= {"scheduler": self.scheduler} if self.scheduler else {}
+        return parts | {f"callback {i}": callback for i, callback in enumerate(self.callbacks)}
+
     def state_dict(self) -> dict[str, Any]:
         """Collect everything that a bit-for-bit resume needs."""
-        return {
-            "model": self.model.state_dict(),
-            "best_weights": self.best_weights,
-            "optimizer": self.optimizer.state_dict(),
-            "scheduler": self.scheduler.state_dict() if self.scheduler else None,
-            "scaler": self.scaler.state_dict(),
-            "callbacks": [callback.state_dict() for callback in self.callbacks],
-            "history": self.history.rows,
-            "stop": self.stop,
-            "random": checkpoints.get_random_state(self.train_loader),
-        }
+        state = {name: part.state_dict() for name, part in self._parts().items()}
+        state |= {"history": self.history.rows, "best_weights": self.best_weights}
+        random_state = checkpoints.get_random_state(self.train_loader)
+        return state | {"stop": self.stop, "random": random_state}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue from a state; raise ValueError if it belongs to a different run."""
-        if (state["scheduler"] is None) != (self.scheduler is None):
-            raise ValueError("only one of the two runs has a scheduler")
-        if len(state["callbacks"]) != len(self.callbacks):
-            raise ValueError(f"that run had {len(state['callbacks'])} callbacks")
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.model.load_state_dict(state["model"])
-        if self.scheduler is not None:
-            self.scheduler.load_state_dict(state["scheduler"])
-        self.scaler.load_state_dict(state["scaler"])
-        for callback, callback_state in zip(self.callbacks, state["callbacks"], strict=True):
-            callback.load_state_dict(callback_state)
+        parts = self._parts()
+        if different := state.keys() ^ {*parts, "history", "best_weights", "stop", "random"}:
+            raise ValueError(f"only one of the two has a {min(different)}")
+        for name, part in parts.items():
+            part.load_state_dict(state[name])
         self.history.rows[:] = state["history"]
         self.best_weights, self.stop = state["best_weights"], state["stop"]
         checkpoints.set_random_state(state["random"], self.train_loader)
