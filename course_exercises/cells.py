@@ -1,4 +1,4 @@
-"""Where the exercises and predictions stand in a notebook.
+"""Find the exercises and predictions in a notebook.
 
 The tags of the cells say it: `exercise-02.3` for the cell that the learner changes and `check-02.3`
 for the one below that checks it; `prediction-02.a` and `feedback-02.a` likewise.
@@ -13,12 +13,7 @@ from nbformat import NotebookNode
 
 
 def tagged_cells(nb: NotebookNode, kind: str) -> dict[str, NotebookNode]:
-    """Give the cells of a kind by the name of their exercise or prediction.
-
-    Args:
-        nb: A notebook of the course.
-        kind: "exercise", "check", "prediction" or "feedback".
-    """
+    """Return the cells of a kind, for example "exercise", by the name of their exercise."""
     found = {}
     for cell in nb.cells:
         for tag in cell.metadata.get("tags", ()):
@@ -29,26 +24,17 @@ def tagged_cells(nb: NotebookNode, kind: str) -> dict[str, NotebookNode]:
 
 
 def read_answers(path: Path) -> dict[str, str]:
-    """Read a file of code in cells, each of which starts with a line `# %% NAME`.
-
-    Args:
-        path: A Python file, for example one of the solutions.
-
-    Returns:
-        The code of each cell by its name, in the order of the file.
-    """
+    """Read a Python file with cells that start with `# %% NAME`; return their code by name."""
     _, *parts = re.split(r"^# %% *", path.read_text(encoding="utf-8"), flags=re.MULTILINE)
     pairs = (part.partition("\n") for part in parts)
     return {name.strip(): code.strip() for name, _, code in pairs}
 
 
 def definitions(sources: Iterable[str]) -> str:
-    """Give the imports, functions, classes and literal values that cells define.
+    """Return the imports, functions, classes and literal values that cells define.
 
-    It is what an answer may count on without running the notebook: nothing here computes.
-
-    Args:
-        sources: The code of the cells. What is no valid Python (`%pip`, say) is left out.
+    An answer may rely on them without the notebook being run. Cells that are not valid Python
+    (`%pip`, for example) are left out.
     """
     kept = []
     for source in sources:

@@ -85,16 +85,10 @@ def check_training_step(answer: Any) -> None:
             "of the whole computation alive. Return a Python number."
         )
     if not close(losses, wanted_losses):
-        raise Hint(
-            f"The weights are right, but the loss of the first batch is {wanted_losses[0]:.3f}, "
-            f"and yours is {short(losses[0])}."
-        )
+        raise Hint(f"The first loss should be {wanted_losses[0]:.3f}, not {short(losses[0])}.")
     _, weights, _ = _train(answer, leftover=1.0)
     if not close(weights, _train(_right_step, leftover=1.0)[1]):
-        raise Hint(
-            "From clear gradients all is right. But if gradients of something else are left over "
-            "when the step begins, they are added to those of its first batch."
-        )
+        raise Hint("Gradients that are left over when the step begins are added to its own.")
 
 
 def _right_step(net: nn.Module, images: Tensor, labels: Tensor, optimizer: Any) -> float:
@@ -132,10 +126,7 @@ def _why_wrong_weights(weights: Tensor, wanted: Tensor, gradients: int) -> str:
     if (weights == weights[0]).all():
         if not gradients:
             return "The weights never change, and no gradient was computed: which call does that?"
-        return (
-            "Gradients are computed, but the weights never change: what is left of the gradients "
-            "when the optimizer takes its step?"
-        )
+        return "The weights never change: what is left of the gradients when the optimizer steps?"
     if gradients > BATCHES:
         return f"In {BATCHES} steps gradients were computed {gradients} times; once a step is due."
     first = int((weights - wanted).abs().amax(dim=1).gt(1e-6).nonzero()[0]) + 1
@@ -169,10 +160,7 @@ def check_make_tiny_net(answer: Any) -> None:
         _require_nonlinearity(net)
         _require_gradients(net)
     if type(net).__module__.startswith("course_utils"):
-        raise Hint(
-            f"{kind(net)} has all that is asked for, but it comes from the course. Put layers of "
-            "torch together yourself."
-        )
+        raise Hint(f"{kind(net)} comes from the course. Put layers of torch together yourself.")
 
 
 def _make(answer: Any) -> nn.Module:
@@ -206,10 +194,7 @@ def _require_shapes(net: nn.Module) -> Tensor:
     for size, output in {28: outputs, 64: larger}.items():
         shape = tuple(output.shape) if isinstance(output, Tensor) else kind(output)
         if shape[:2] == (3, 10) and len(shape) == 4:
-            raise Hint(
-                f"For 3 images of {size}x{size} it outputs {shape}: logits at every position. Ten "
-                "per image are expected."
-            )
+            raise Hint(f"It outputs {shape}: logits at every position. Ten per image are expected.")
         if shape != (3, 10):
             raise Hint(f"For 3 images of {size}x{size} it outputs {shape} instead of (3, 10).")
     return outputs
@@ -217,15 +202,9 @@ def _require_shapes(net: nn.Module) -> Tensor:
 
 def _require_logits(outputs: Tensor, others: Tensor) -> None:
     if (outputs >= 0).all() and close(outputs.sum(dim=1), torch.ones(3), 1e-4):
-        raise Hint(
-            "The ten outputs of an image add up to 1: these are probabilities. The loss applies "
-            "the softmax already."
-        )
+        raise Hint("The outputs add up to 1: these are probabilities. The loss applies softmax.")
     if (outputs >= 0).all() and outputs.any() and (others >= 0).all():
-        raise Hint(
-            "No logit is ever below 0. What is the last layer? A logit may be any number, or no "
-            "class could ever be called unlikely."
-        )
+        raise Hint("No logit is ever below 0, so no class can be unlikely. What is the last layer?")
     if torch.equal(outputs[0], outputs[1]):
         raise Hint("Two different images get exactly the same logits: are they used at all?")
 
@@ -237,20 +216,14 @@ def _require_nonlinearity(net: nn.Module) -> None:
     one, other, none = images[:1], images[1:2], torch.zeros_like(images[:1])
     parts = net(one) + net(other) - net(none)
     if close(net(one + other), parts, 1e-4 * float(parts.abs().max())):
-        raise Hint(
-            "It fits, but nothing in it is non-linear: without an activation function between "
-            "them, all its layers can do no more than a single one."
-        )
+        raise Hint("Nothing in it is non-linear: without activation functions its layers are one.")
 
 
 def _require_gradients(net: nn.Module) -> None:
     F.cross_entropy(net.train()(_images(28)), torch.tensor([0, 1, 2])).backward()
     unused = [name for name, parameter in net.named_parameters() if parameter.grad is None]
     if unused:
-        raise Hint(
-            f"After backward() {unused[0]} has no gradient, so it can never learn. Is it used in "
-            "forward?"
-        )
+        raise Hint(f"After backward() {unused[0]} has no gradient. Is it used in forward?")
 
 
 # 02.4: hard and easy pairs of classes
@@ -300,10 +273,7 @@ def _interval_of(name: str, pair: dict) -> tuple[float, float]:
         raise Hint(f'"{name}": {images} test images say next to nothing; take at least {FEWEST}.')
     low, high = accuracy_interval(right, images)
     if high < 0.5:
-        raise Hint(
-            f'"{name}": {right} of {images} is clearly worse than guessing. Are these the wrong '
-            "predictions instead of the correct ones?"
-        )
+        raise Hint(f'"{name}": {right} of {images} is clearly worse than guessing: the wrong ones?')
     if not close(pair["interval"], (low, high), 0.0051):
         raise Hint(
             f'"{name}": the 95 % interval of {right} of {images} is not {short(pair["interval"])}. '

@@ -72,8 +72,8 @@ def check_head_epoch(answer: Any) -> None:
     changed = {name for name, value in before.items() if not torch.equal(after[name], value)}
     if any(parameter.requires_grad for parameter in net.backbone.parameters()):
         raise Hint(
-            "Parameters of the backbone still have requires_grad = True: this optimizer leaves "
-            "them alone, the next one may not. The backbone should be frozen."
+            "Parameters of the backbone have requires_grad = True: this optimizer leaves them "
+            "alone, the next one may not."
         )
     if not {"head.1.weight", "head.1.bias"} <= changed:
         raise Hint("After the epoch the head has the same weights as before: nothing was learned.")
@@ -171,21 +171,13 @@ def check_fashion_report(answer: Any) -> None:
         if not is_count(report[key]):
             raise Hint(f'"{key}" should be an integer, not {short(report[key])}.')
     if tuple(report[key] for key in FASHION_KEYS) == CUTOUTS:
-        raise Hint(
-            "These are the numbers of cutouts, from the example. What does fashion-mini say?"
-        )
+        raise Hint("These are the numbers of cutouts, from the example. Use fashion-mini.")
     if images < 60 or images % 10:
-        raise Hint(
-            f'"images" is {images}; fashion-mini has ten classes, and the notebook takes equally '
-            "many images of each. Section 1 prints their number."
-        )
+        raise Hint(f'"images" is {images}: the ten classes have equally many. See section 1.')
     for key in ("frozen features", "fine-tuned"):
         require_fraction(report[key], f'The accuracy of "{key}"')
     if frozen < 0.3:
-        raise Hint(
-            f'"frozen features" is {frozen}, hardly better than chance among ten classes: is it '
-            'the accuracy of "frozen features" in section 10?'
-        )
+        raise Hint(f'"frozen features" is {frozen}, near chance level. Is it that of section 10?')
     if abs((tuned - frozen) * images - (only_tuned - only_frozen)) > 0.0011 * images:
         raise Hint(
             f"The accuracies differ by {tuned - frozen:+.3f}, which is "

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import torch
 from scipy import stats
-from torch import Tensor, nn
+from torch import nn
 from torch.nn import functional as F
 
 from course_exercises.checks import Hint, NotTried, call, close, exercise, rounded, same, short
@@ -61,21 +61,6 @@ def _gaps(train: list, val: list, at_the_end: Callable) -> np.ndarray:
 EPOCHS = 3
 
 
-class Watched(nn.Module):
-    """A network with batch norm that records its mode whenever it is used."""
-
-    def __init__(self) -> None:
-        """Make the layers and an empty list of modes."""
-        super().__init__()
-        self.norm, self.head = nn.BatchNorm1d(3), nn.Linear(3, 2)
-        self.modes: list[bool] = []
-
-    def forward(self, points: Tensor) -> Tensor:
-        """Compute logits."""
-        self.modes.append(self.norm.training)
-        return self.head(self.norm(points))
-
-
 @exercise("04.2")
 def check_train_and_measure(answer: Any) -> None:
     """The mode of every batch, from a network given in either mode, and the losses."""
@@ -85,10 +70,7 @@ def check_train_and_measure(answer: Any) -> None:
     if unsolved and close(losses, unsolved_losses, 1e-4):
         raise NotTried("in 3 epochs of 4 batches, batch norm counted 4 batches, not 12")
     if len(modes) != EPOCHS * 6:
-        raise Hint(
-            f"{EPOCHS} epochs of 4 batches for training and 2 for validation use the network "
-            f"{EPOCHS * 6} times; yours used it {len(modes)} times."
-        )
+        raise Hint(f"The network should be used {EPOCHS * 6} times, not {len(modes)} times.")
     _require_modes(modes, unsolved)
     modes, _ = _watch(answer, starts_in_training=False)
     if not all(modes[:4]):
@@ -134,13 +116,15 @@ def _watch(function: Any, starts_in_training: bool) -> tuple[list[bool], Any]:
     targets = (points[:, 0] > 0).long()
     train = [(points[i : i + 6], targets[i : i + 6]) for i in range(0, 24, 6)]
     val = [(points[24:28], targets[24:28]), (points[28:], targets[28:])]
+    modes: list[bool] = []
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(4)
-        net = Watched().train(starts_in_training)
+        net = nn.Sequential(nn.BatchNorm1d(3), nn.Linear(3, 2)).train(starts_in_training)
+        net[0].register_forward_pre_hook(lambda layer, _: modes.append(layer.training))
         optimizer = torch.optim.SGD(net.parameters(), lr=0.1, momentum=0.9)
         show = "a small network, 4 batches, 2 batches, its optimizer, 3 epochs"
         losses = call(function, net, train, val, optimizer, EPOCHS, show=show)
-    return net.modes, losses
+    return modes, losses
 
 
 def _solved(net: nn.Module, *arguments: Any) -> list[float]:
@@ -322,8 +306,5 @@ def _accuracies(key: str, values: Any) -> list[float]:
     if not all(0 <= value <= 1 for value in values):
         raise Hint(f"Accuracies lie between 0 and 1; look at {key!r}. Are they in percent?")
     if len(set(values)) == 1:
-        raise Hint(
-            f"All values under {key!r} are equal. Runs with different seeds hardly ever are: did "
-            "every run get a seed of its own?"
-        )
+        raise Hint(f"All values under {key!r} are equal: did every run get a seed of its own?")
     return list(values)

@@ -232,8 +232,7 @@ def _require_plausible(milliseconds: dict, kilobytes: dict) -> None:
         raise Hint("In section 9 a scalar was the fastest, a matrix the slowest; not so here.")
     if not 0.02 <= kilobytes["scalar"] <= 0.2:
         raise Hint(
-            f"A scalar of {kilobytes['scalar']} kB? It is a number, a step, a time and a tag: some "
-            "dozens of bytes. Mind the unit."
+            f"A scalar of {kilobytes['scalar']} kB? It takes dozens of bytes: mind the unit."
         )
     if kilobytes["histogram"] < 5 * kilobytes["scalar"]:
         raise Hint("A histogram has hundreds of bars; on disk it cannot be as small as that.")

@@ -181,17 +181,13 @@ def check_plan(answer: Any) -> None:
         raise Hint(f"Your five parts add up to {epoch:g} s; the epoch has {plan['epoch']}.")
     if not close(plan["times as fast"], before / epoch, 0.06):
         raise Hint(
-            f"An epoch took {before} s and takes {epoch:g} s: that is not "
-            f"{plan['times as fast']} times as fast."
+            f"{epoch:g} s instead of {before} s is not {plan['times as fast']} times as fast."
         )
     limit = plan["limit"]
     if limit != max(wanted, key=wanted.get):
         raise Hint(f"What takes longest afterwards? {limit!r} has {wanted.get(limit, 'no')} s.")
     if epoch > min(sum(_seconds_after(pair).values()) for pair in combinations(CHANGES, 2)):
-        raise Hint(
-            f"The numbers fit together, but another pair brings the epoch below {epoch:g} s. Which "
-            "parts are the longest?"
-        )
+        raise Hint(f"But another pair brings it below {epoch:g} s. Which parts are the longest?")
 
 
 def _seconds_after(changes: tuple[str, ...]) -> dict[str, float]:
