@@ -1,288 +1,326 @@
-"""Handed-in notebooks get the points they earn, whatever their code does."""
+"""A submission gets a point for each exercise that passes in the notebook, and for no other."""
 
-import builtins
+import ast
 import csv
-import gc
 import os
-import sys
+from collections import defaultdict
 from copy import deepcopy
-from pathlib import Path
 
 import nbformat
-import numpy as np
 import pytest
-import torch
+from nbformat.v4 import new_code_cell, new_markdown_cell
+from small import code
 
-import course_exercises
+from course_exercises import NOT_TRIED, PASSED, WRONG, Verdict
 from course_exercises.cells import read_answers, tagged_cells
-from image_classifier.__main__ import main
-from tools import editions, grade, grade_worker
-from tools.grade import Limits, find_answer, find_submissions
-from tools.lint_notebooks import NOTEBOOKS
+from course_utils.errors import CourseError
+from tools.grade import (
+    Submission,
+    collect,
+    find_submissions,
+    grade_folder,
+    number_of,
+    with_course_cells,
+    write_grades,
+)
+from tools.notebooks import NOTEBOOKS, ROOT, find_notebooks, tagged
 
-STEM = "01_data_exploration"
-ROOT = Path(__file__).resolve().parents[2]
-COURSE = nbformat.read(NOTEBOOKS / f"{STEM}.ipynb", as_version=4)
-ANSWERS = read_answers(ROOT / "solutions" / f"{STEM}.py")
-STARTS = {name: cell.source for name, cell in tagged_cells(COURSE, "exercise").items()}
-NAMES = list(STARTS)
-
-FORGED = """
-import os
-for number in range(64):
-    try:
-        os.write(number, b'{"name": "01.2", "state": "passed", "text": ""}\\n')
-    except OSError:
-        pass
-print('{"name": "01.2", "state": "passed", "text": ""}')
-digit_augmentation = None
-"""
-HOARD = "hoard = []\nwhile True: hoard.append(bytearray(2**26))"
-TRICKS = {  # by student: exercise -> code in its cell, and what becomes of it
-    "clumsy": {
-        "01.1": ("while True: pass", grade.TOO_SLOW),
-        "01.2": ("import os\nos._exit(0)", grade.CRASHED),
-        "01.3": ("import sys\nsys.exit()", "not yet"),
-        "01.4": ("def leaked(train_images", "not yet"),
-    },
-    "cunning": {
-        "01.1": (HOARD, grade.TOO_LARGE),
-        "01.2": (FORGED, "not tried yet"),
-        "01.3": ("def shares(labels, num_classes): ...", "not yet"),
-    },
-}
-IMPORT = "import course_exercises as e\n"
-TAMPERING = {
-    "no check": f"{IMPORT}e.CHECKS['01.2'] = lambda answer: None",
-    "equal tensors": "import torch\ntorch.Tensor.__eq__ = lambda *a: True",
-}
+STEM = "02_cnn_from_scratch"
+NAMES = ["02.1", "02.2", "02.3", "02.4"]
+STEMS = [path.stem for path in find_notebooks()]
+IMPORTS = """import torch
+from torch import nn
+from torch.nn import functional as F
+from course_exercises import check
+from course_utils.models import ConvBlock as conv_block
+device = torch.device("cpu")"""
 
 
-def changed(**cells):
-    """The notebook with all solutions, and other code in some cells, by exercise."""
-    nb = editions.solved(COURSE, ANSWERS)
-    for name, code in cells.items():
-        tagged_cells(nb, "exercise")[name].source = code
+def read(stem):
+    return nbformat.read(NOTEBOOKS / f"{stem}.ipynb", 4)
+
+
+def with_answers(nb, answers):
+    """A copy of a notebook with other code in the cells of some exercises and predictions."""
+    nb = deepcopy(nb)
+    for kind in ("exercise", "prediction"):
+        for name, cell in tagged_cells(nb, kind).items():
+            cell.source = answers.get(name, cell.source)
     return nb
 
 
-def hand_in(folder, nb, name=f"{STEM}.ipynb"):
-    folder.mkdir(parents=True, exist_ok=True)
-    nbformat.write(nb, folder / name)
+def solutions(stem=STEM):
+    return read_answers(ROOT / "solutions" / f"{stem}.py")
 
 
-# Beside tests that need the whole machine an import of torch alone may take long.
-LIMITS = Limits(seconds=40, memory=1500)
+def mixtures(stem):
+    """Wrong answers to every second exercise, until each wrong answer was used once."""
+    wrong = defaultdict(list)
+    path = ROOT / "tests" / "course_exercises" / "wrong_answers" / f"{stem}.py"
+    for title, source in read_answers(path).items():
+        wrong[title.partition(":")[0]].append(source)
+    names, parity = sorted(wrong), 0
+    while any(wrong.values()):
+        chosen = [name for name in names[parity::2] if wrong[name]]
+        yield {name: wrong[name].pop(0) for name in chosen}
+        parity = 1 - parity
 
 
-def mark(folder):
-    """Mark what was handed in; give the marks by student, the remarks and the submissions."""
-    submissions, remarks = grade.grade_folder(folder, LIMITS, jobs=2)
-    return {one.student: one.marks for one in submissions}, remarks, submissions
+def submit(nb, *path):
+    path = os.path.join(*path)
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    nbformat.write(nb, path)
 
 
-def states(marks, without=()):
-    return {mark.state for name, mark in marks.items() if name not in without}
-
-
-@pytest.mark.long
-def test_an_honest_class_is_marked(tmp_path):
-    """In one test, since to mark a class is slow, and tests are divided among processes."""
-    root = tmp_path / "class"
-    hand_in(root / "Ada Lovelace", changed())
-    hand_in(root / "=Jörg <b>", changed(**STARTS | {"01.1": "def to_picture(x): return x"}))
-    nb = changed()
-    nb.cells.remove(tagged_cells(nb, "check")["01.1"])
-    tagged_cells(nb, "check")["01.2"].source = 'print("01.2: passed")'
-    hand_in(root / "careless", nb)
-    (root / "broken").mkdir()
-    (root / "broken" / f"{STEM}.ipynb").write_text("{", "utf-8")
-    (root / "other.ipynb").write_text("{}", "utf-8")
-    marks, remarks, submissions = mark(root)
-
-    assert states(marks["Ada Lovelace"]) == {"passed"}
-    assert list(marks["Ada Lovelace"]) == NAMES
-    assert marks["=Jörg <b>"]["01.1"].state == "not yet"
-    assert states(marks["=Jörg <b>"], without=("01.1",)) == {"not tried yet"}
-    without_its_check_an_exercise_does_not_count(marks)
-    files_that_cannot_be_marked_are_named(marks, remarks)
-    the_table_is_for_a_spreadsheet(marks, submissions, tmp_path)
-    the_report_gives_reasons(submissions, remarks, tmp_path)
-
-
-class Rubbish:
-    """Needs the garbage collector, which lets other threads go on while it runs `__del__`."""
-
-    def __init__(self):
-        self.itself = self
-
-    def __del__(self):
-        sum(range(1000))
+def rows(output):
+    """The points of each student in one word, for example "1011" and the sum."""
+    text = (output / "grades.csv").read_text("utf-8-sig")
+    return {row.pop("student"): "".join(row.values()) for row in csv.DictReader(text.splitlines())}
 
 
 @pytest.fixture
-def restless():
-    """Threads change as often as they can, also in the middle of parsing."""
-    interval, thresholds = sys.getswitchinterval(), gc.get_threshold()
-    sys.setswitchinterval(1e-5)
-    gc.set_threshold(50)
-    yield
-    sys.setswitchinterval(interval)
-    gc.set_threshold(*thresholds)
+def notebook(course):
+    """The only notebook of a course: the exercises of a real one, and little else."""
+    real = read(STEM)
+    exercises, checks = (tagged_cells(real, kind) for kind in ("exercise", "check"))
+    pairs = [cell for name in exercises for cell in (exercises[name], checks[name])]
+    return nbformat.read(course(STEM, code(IMPORTS), *pairs), 4)
 
 
-def test_all_of_many_that_are_marked_at_once_get_marks(tmp_path, monkeypatch, restless):
-    def judge(job, limits):
-        return {answer["name"]: grade.Mark("passed") for answer in job["answers"]}
+# Whole submissions
 
-    def parse(*arguments):
-        for _ in range(10):
-            Rubbish()
-        return find_answer(*arguments)
+MODULO = """def size_after(size, layers):
+    for kernel, padding, stride in layers:
+        room = size + 2 * padding - kernel
+        size = (room - (room
+            % stride)) // stride + 1
+    return size"""
 
-    monkeypatch.setattr(grade, "_run_worker", judge)
-    monkeypatch.setattr(grade, "find_answer", parse)
-    nb = changed()
-    for number in range(12):
-        hand_in(tmp_path / f"student {number}", nb)
-    submissions, remarks = grade.grade_folder(tmp_path, LIMITS, jobs=4)
-    assert remarks == []
-    assert len(submissions) == 12
+
+@pytest.mark.long
+def test_a_class_is_graded(notebook, tmp_path, capsys):
+    """All in one test: kernels take seconds to start, and several run at a time."""
+    root, output = tmp_path / "class", tmp_path / "grades"
+    answers = solutions()
+    # Magics, a modulo on a line of its own and computed globals work as in the notebook.
+    on_device = answers["02.2"].replace("net(images)", "net(images.to(device))")
+    ada = answers | {"02.1": f"%matplotlib inline\n{MODULO}", "02.2": on_device}
+    submit(with_answers(notebook, ada), root, "Ada", "my solution.ipynb")
+    submit(notebook, root, "ben_02.ipynb")
+    clumsy = {
+        "02.1": "def size_after(size, layers",
+        "02.2": f"{answers['02.2']}\nraise SystemExit",
+        "02.3": "import os\nos._exit(0)",
+    }
+    submit(with_answers(notebook, answers | clumsy), root, "clumsy", f"{STEM}.ipynb")
+    careless = with_answers(notebook, answers | {"02.2": "training_step = print"})
+    checks = tagged_cells(careless, "check")
+    checks["02.2"].source = 'print("02.2: passed")'
+    careless.cells.remove(checks["02.1"])
+    submit(careless, root, "careless", f"{STEM}.ipynb")
+    (root / "broken.ipynb").write_text("{", "utf-8")
+
+    grade_folder(root, output)
+    assert rows(output) == {"Ada": "11114", "ben": "00000", "careless": "10113", "clumsy": "01012"}
+    page = (output / "grades.html").read_text("utf-8")
+    assert "02.1 not yet: The cell does not define size_after. SyntaxError" in page
+    assert "02.3 not yet: The cell does not define make_tiny_net. The cell ended" in page
+    assert "broken.ipynb could not be read" in page
+    assert "broken.ipynb could not be read" in capsys.readouterr().out
 
 
 @pytest.mark.thorough
-def test_a_bad_exercise_costs_its_own_point_and_tampering_costs_all(tmp_path):
+def test_time_limits(notebook, tmp_path):
+    """The first endless loop costs its own point; the second one uses up the notebook's time."""
+    endless = {"02.1": "while True: print(1)", "02.3": "def make_tiny_net():\n    while True: pass"}
+    submit(with_answers(notebook, solutions() | endless), tmp_path, "class", "ada_02.ipynb")
+    grade_folder(tmp_path / "class", tmp_path, cell_seconds=25, notebook_seconds=45)
+    assert rows(tmp_path) == {"ada": "01001"}
+    page = (tmp_path / "grades.html").read_text("utf-8")
+    assert "02.1 not yet: The cell does not define size_after. The cell took longer than" in page
+    assert "02.4 not yet: The notebook took longer than 45 seconds." in page
+
+
+@pytest.mark.thorough
+def test_solved_and_unsolved_notebooks_and_wrong_answers(tmp_path):
+    """Full points, none, and all but those of the wrong answers."""
     root = tmp_path / "class"
-    for student, cells in TRICKS.items():
-        hand_in(root / student, changed(**{name: code for name, (code, _) in cells.items()}))
-    for student, code in TAMPERING.items():
-        hand_in(root / student, changed(**{"01.1": f"{code}\ndef to_picture(x): return x"}))
-    marks, remarks, submissions = mark(root)
+    for stem in STEMS:
+        submit(with_answers(read(stem), solutions(stem)), root, "solved", f"{stem}.ipynb")
+        submit(read(stem), root, "unsolved", f"{stem}.ipynb")
+    expected = {}
+    for stem in STEMS[:3]:
+        wrong = next(mixtures(stem))
+        submit(with_answers(read(stem), solutions(stem) | wrong), root, stem, f"{stem}.ipynb")
+        names = tagged_cells(read(stem), "exercise")
+        expected[stem] = "".join(str(int(name not in wrong)) for name in names)
+    grade_folder(root, tmp_path)
+    found = rows(tmp_path)
+    solved, unsolved = found.pop("solved"), found.pop("unsolved")
+    count = sum(len(tagged_cells(read(stem), "exercise")) for stem in STEMS)
+    assert solved == "1" * count + str(count), (tmp_path / "grades.html").read_text("utf-8")
+    assert set(unsolved) == {"0"}
+    assert {stem: row[: len(expected[stem])] for stem, row in found.items()} == expected
 
+
+def test_only_its_own_cell_defines_an_answer():
+    """So a check may run at the end of the notebook."""
+    for stem in STEMS:
+        nb = read(stem)
+        for name, check in tagged_cells(nb, "check").items():
+            answer = ast.parse(check.source).body[0].value.args[1].id
+            cells = [cell for cell in nb.cells if cell.cell_type == "code"]
+            found = [cell for cell in cells if answer in defined_names(cell.source)]
+            assert found == [tagged_cells(nb, "exercise")[name]]
+
+
+def defined_names(source):
+    source = "\n".join(line for line in source.splitlines() if line.strip()[:1] not in ("%", "!"))
+    try:
+        nodes = list(ast.walk(ast.parse(source)))
+    except SyntaxError:  # only IPython understands it
+        return set()
+    names = {n.id for n in nodes if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
+    return names | {n.name for n in nodes if isinstance(n, ast.FunctionDef | ast.ClassDef)}
+
+
+# Files
+
+
+def test_whose_submission_it_is(notebook, course, tmp_path):
+    other = nbformat.read(course("03_transfer_learning", code('check("03.1", x)', "check-03.1")), 4)
+    root = tmp_path / "class"
+    names = {
+        f"{STEM}_ada (1).ipynb": "ada",
+        f"grace-{STEM}.ipynb": "grace",
+        "ben_02.ipynb": "ben",
+        "02 Emmy Noether.ipynb": "Emmy Noether",
+        f"Copy of {STEM}.ipynb": "class",
+        f"{STEM}-Copy1.ipynb": "class",
+        "Alan/deep/my solution.ipynb": "Alan",
+    }
+    for name in (*names, "Alan/.ipynb_checkpoints/a.ipynb", "__MACOSX/a.ipynb", "._a.ipynb"):
+        submit(notebook, root, name)
+    submit(other, root, "ben_03.ipynb")
+    found, remarks = find_submissions(root)
+    students = {one.path.relative_to(root).as_posix(): one.student for one in found}
+    assert students == names | {"ben_03.ipynb": "ben"}
     assert remarks == []
-    for student, cells in TRICKS.items():
-        found = {name: marks[student][name].state for name in cells}
-        assert found == {name: state for name, (_, state) in cells.items()}
-        assert states(marks[student], without=cells) == {"passed"}
-    for student in TAMPERING:
-        assert states(marks[student]) == {grade.TAMPERED}
-    grade.write_report(tmp_path / "grades.html", submissions, [], LIMITS)
-    assert "took longer than 40 seconds" in (tmp_path / "grades.html").read_text("utf-8")
 
 
-def without_its_check_an_exercise_does_not_count(marks):
-    assert marks["careless"]["01.1"].state == grade.MISSING
-    assert marks["careless"]["01.2"].state == grade.CHANGED
-    assert states(marks["careless"], without=("01.1", "01.2")) == {"passed"}
+def test_which_notebook_it_is(notebook, tmp_path):
+    path = tmp_path / "03.ipynb"
+    assert number_of(notebook, path) == "02"
+    notebook.cells[0].source = "# My notes"
+    assert number_of(notebook, path) == "02"
+    notebook.cells = notebook.cells[:5]
+    assert number_of(notebook, path) == "03"
+    assert number_of(notebook, tmp_path / "notes.ipynb") == ""
 
 
-def files_that_cannot_be_marked_are_named(marks, remarks):
-    assert "broken" not in marks
+def test_files_that_cannot_be_graded(notebook, tmp_path):
+    root = tmp_path / "class"
+    with pytest.raises(CourseError, match="no notebook in the folder"):
+        find_submissions(root)
+    notebook.cells = []
+    submit(notebook, root, "notes.ipynb")
+    (root / "broken.ipynb").write_text("{", "utf-8")
+    submissions, remarks = find_submissions(root)
+    assert submissions == []
+    assert ["could not be read" in remark for remark in remarks] == [True, False]
+    assert "notes.ipynb is not a notebook of the course with exercises." in remarks[1]
+
+
+def test_of_two_files_the_better_one_counts_then_the_newer_one(tmp_path):
+    files = {"old": (1, WRONG), "best": (2, PASSED), "newest": (3, WRONG)}
+    submissions = []
+    for name, (date, state) in files.items():
+        path = tmp_path / name
+        path.write_text("")
+        os.utime(path, (date, date))
+        verdicts = {"02.1": Verdict(PASSED), "02.2": Verdict(state, name)}
+        submissions.append(Submission(path, "Ada", None, verdicts))
+    remarks = []
+    students = collect(submissions, remarks)
+    assert students["Ada"]["02.2"] == Verdict(PASSED, "best")
     assert len(remarks) == 2
-    assert any(remark.startswith(f"broken/{STEM}.ipynb could not be marked") for remark in remarks)
-    assert "other.ipynb is no notebook of the course." in remarks
+    assert collect([submissions[2], submissions[0]], [])["Ada"]["02.2"].text == "newest"
 
 
-def the_table_is_for_a_spreadsheet(marks, submissions, folder):
-    grade.write_csv(folder / "grades.csv", submissions)
-    text = (folder / "grades.csv").read_bytes()
-    assert text.startswith(b"\xef\xbb\xbf")  # so that a spreadsheet takes it for UTF-8
-    table = {row["student"]: row for row in csv.DictReader(text.decode("utf-8-sig").splitlines())}
-    assert list(table["Ada Lovelace"]) == ["student", *NAMES, "points"]
-    assert table["Ada Lovelace"]["points"] == str(len(NAMES))
-    assert table["'=Jörg <b>"]["points"] == "0"  # the mark in front: no formula
-    assert len(table) == len(marks)
+def test_results_are_for_spreadsheets_and_browsers(tmp_path):
+    students = {
+        "Jörg <b>": {"02.1": Verdict(WRONG, "a < b"), "02.2": Verdict(NOT_TRIED)},
+        "Ada": {"01.1": Verdict(PASSED)},
+    }
+    write_grades(students, ["<i> is not a notebook."], tmp_path)
+    assert (tmp_path / "grades.csv").read_bytes().startswith(b"\xef\xbb\xbf")
+    assert rows(tmp_path) == {"Jörg <b>": "000", "Ada": "11"}  # nothing where none was submitted
+    page = (tmp_path / "grades.html").read_text("utf-8")
+    assert "<b>" not in page
+    assert "<i>" not in page
+    assert "02.1 not yet: a &lt; b" in page
+    assert "0 of 2" in page
 
 
-def the_report_gives_reasons(submissions, remarks, folder):
-    grade.write_report(folder / "grades.html", submissions, remarks, Limits())
-    page = (folder / "grades.html").read_text("utf-8")
-    assert "=Jörg &lt;b&gt;" in page
-    assert remarks[0].split(" could")[0] in page
-    assert "<script" not in page
+def test_no_submission_can_be_graded(tmp_path):
+    write_grades({}, ["No."], tmp_path)
+    assert (tmp_path / "grades.csv").read_text("utf-8-sig").split() == ["student,points"]
 
 
-@pytest.mark.parametrize(
-    ("place", "name", "value"),
-    [
-        (course_exercises, "examine", lambda *a: None),
-        (course_exercises, "close", lambda *a: True),
-        (course_exercises.close, "__code__", (lambda *a: True).__code__),
-        (np, "allclose", lambda *a, **k: True),
-        (torch, "equal", lambda *a: True),
-        (torch.testing, "assert_close", lambda *a: None),
-        (torch.Tensor, "__eq__", lambda *a: True),
-        (torch.Tensor, "mean", lambda *a: 1),
-        (builtins, "isinstance", lambda *a: True),
-    ],
-)
-def test_changes_of_what_the_checks_rely_on_are_seen(monkeypatch, place, name, value):
-    before = grade_worker._fingerprint()
-    assert not grade_worker._changed(before)
-    with monkeypatch.context() as patch:
-        patch.setattr(place, name, value)
-        seen = grade_worker._changed(before)
-    assert seen
-    assert not grade_worker._changed(before)
+# The course's cells in a submission
 
 
-def test_whose_notebook_it_is(tmp_path):
-    for name in (f"{STEM}_ada.ipynb", f"grace-{STEM}.ipynb", f"{STEM}_ada (1).ipynb"):
-        hand_in(tmp_path, COURSE, name)
-    hand_in(tmp_path / "Alan" / "deep" / "folder", COURSE, "my solution.ipynb")
-    hand_in(tmp_path / "Alan" / ".ipynb_checkpoints", COURSE, "my solution-checkpoint.ipynb")
-    os.utime(tmp_path / f"{STEM}_ada.ipynb", (1, 1))
-    submissions, remarks = find_submissions(tmp_path)
-    assert [one.student for one in submissions] == ["Alan", "ada", "grace"]
-    assert {one.notebook for one in submissions} == {"01"}
-    assert submissions[1].path.name == f"{STEM}_ada (1).ipynb"  # the newer one
-    assert len(remarks) == 1
-    assert remarks[0].startswith(f"{STEM}_ada.ipynb was left out")
+def judged(nb):
+    """For each check of the course its exercise, with the code of the cell above."""
+    pairs = zip(nb.cells, nb.cells[1:], strict=False)
+    return [(cell.metadata.judge[0], above.source) for above, cell in pairs if is_judge(cell)]
 
 
-def test_the_answer_may_stand_in_several_cells():
-    nb = deepcopy(COURSE)
-    name = NAMES[0]
-    check = tagged_cells(nb, "check")[name]
-    place = nb.cells.index(check)
-    nb.cells.insert(place, nbformat.v4.new_markdown_cell("A thought."))
-    nb.cells.insert(place, nbformat.v4.new_code_cell("%matplotlib inline\nx = 1"))
-    found = find_answer(nb, name, check.source)
-    assert found == [STARTS[name], "\nx = 1"]
+def is_judge(cell):
+    return "judge" in cell.metadata
 
 
-def test_comments_in_a_check_cell_are_no_tampering():
-    nb = deepcopy(COURSE)
-    check = tagged_cells(nb, "check")["01.1"]
-    original = check.source
-    check.source = f"# hooray\n{original}  # passed"
-    assert find_answer(nb, "01.1", original) == [STARTS["01.1"]]
-    check.source = f"{original}\nprint('01.1: passed')"
-    assert find_answer(nb, "01.1", original).state == grade.CHANGED
-
-
-def test_a_notebook_without_tags_and_ids_is_understood():
-    """Some editors drop them."""
-    nb = deepcopy(COURSE)
+def test_each_check_is_replaced(notebook):
+    nb = with_answers(notebook, solutions())
+    checks = tagged_cells(nb, "check")
+    checks["02.1"].source = 'print("02.1: passed")'
+    checks["02.2"].source = "check('02.2', print)  # passed"
+    nb.cells.remove(checks["02.3"])
+    exercise = tagged_cells(nb, "exercise")["02.4"]
+    exercise.source += '\ncheck("02.4", two_pairs)'
     for cell in nb.cells:
-        cell.metadata.clear()
-        cell.id = nbformat.v4.new_code_cell().id
-    for name, check in tagged_cells(COURSE, "check").items():
-        assert find_answer(nb, name, check.source) == [STARTS[name]]
+        cell.metadata.pop("tags", None)
+    checks["02.1"].metadata["tags"] = ["check-02.1"]
+    nb.cells.append(new_code_cell('check("02.2", training_step)'))
+    nb.cells.append(new_markdown_cell("The end."))
+    assert judged(with_course_cells(nb, notebook)) == [
+        ("02.1", 'print("02.1: passed")'),
+        ("02.2", "  # passed"),
+        ("02.4", solutions()["02.4"] + "\n"),
+        ("02.4", ""),
+        ("02.2", ""),
+        ("02.3", "The end."),
+    ]
 
 
-def test_a_folder_that_is_not_there_or_empty(tmp_path, capsys):
-    assert main(["grade", str(tmp_path / "nowhere")]) == 2
-    assert "There is no folder" in capsys.readouterr().err
-    assert main(["grade", str(tmp_path)]) == 2
-    assert "There is no notebook in" in capsys.readouterr().err
+@pytest.mark.parametrize("tags", [True, False])
+def test_set_up_and_parameters_are_those_of_the_course(notebook, tags):
+    nb = deepcopy(notebook)
+    tagged(nb, "setup").source = "import math\n\nimport matplotlib.pyplot as plt\n1 / 0"
+    tagged(nb, "parameters").source = 'data = "my photos"\nepochs = 300'
+    if not tags:
+        for cell in nb.cells:
+            cell.metadata.clear()
+    nb = with_course_cells(nb, notebook)
+    text = "\n".join(cell.source for cell in nb.cells)
+    assert "my photos" not in text
+    assert "1 / 0" not in text
+    assert tagged(nb, "injected-parameters").source.endswith("epochs = 1\n")
 
 
-def test_the_command_with_nothing_to_mark(tmp_path, capsys):
-    (tmp_path / "one.ipynb").write_text("{}", "utf-8")
-    assert main(["grade", str(tmp_path), "--output", str(tmp_path / "out")]) == 0
-    assert "one.ipynb is no notebook of the course." in capsys.readouterr().out
-    assert (tmp_path / "out" / "grades.html").is_file()
-    (tmp_path / "file").write_text("")
-    assert main(["grade", str(tmp_path), "--output", str(tmp_path / "file")]) == 2
-    assert "Cannot write to the folder" in capsys.readouterr().err
+def test_set_up_and_parameters_that_were_removed_come_back(notebook):
+    nb = deepcopy(notebook)
+    nb.cells = nb.cells[3:]
+    nb = with_course_cells(nb, notebook)
+    tags = [cell.metadata.tags for cell in nb.cells[:3]]
+    assert tags == [["setup"], ["parameters"], ["injected-parameters"]]
