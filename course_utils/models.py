@@ -79,10 +79,8 @@ class SmallCNN(nn.Module):
 def initialize_weights(model: nn.Module, scheme: str) -> None:
     """Sample new weights for all convolutions and linear layers; biases become 0.
 
-    Args:
-        model: The network, changed in place.
-        scheme: "xavier_uniform" or "xavier_normal" (Glorot and Bengio 2010), "kaiming_uniform" or
-            "kaiming_normal" (He et al. 2015).
+    Schemes are "xavier_uniform" and "xavier_normal" (Glorot and Bengio 2010), "kaiming_uniform"
+    and "kaiming_normal" (He et al. 2015).
     """
     for module in model.modules():
         if isinstance(module, nn.Conv2d | nn.Linear):

@@ -177,12 +177,10 @@ class EarlyStopping(Callback):
 
 
 def count_correct(logits: Tensor, targets: Tensor) -> Tensor:
-    """Count correct predictions, as an integer tensor on the same device.
+    """Count correct predictions of logits (batch, classes), or (batch, 1) for a binary problem.
 
-    Args:
-        logits: Shape (batch, classes), or (batch, 1) for a binary problem.
-        targets: Class indices of shape (batch,), or probabilities of shape (batch, classes), whose
-            largest is the class.
+    Targets are indices (batch,) or, as from MixUp, probabilities (batch, classes). The result is
+    an integer tensor on the same device.
     """
     predictions = logits.argmax(dim=1) if logits.shape[1] > 1 else (logits[:, 0] > 0).long()
     return (predictions == (targets.argmax(dim=1) if targets.ndim == 2 else targets)).sum()

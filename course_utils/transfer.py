@@ -91,12 +91,10 @@ class Backbone(nn.Module):
 def build_backbone(
     name: str = "efficientnet_lite0", weights: str | Path | None = "imagenet"
 ) -> Backbone:
-    """Build a network that computes features of images, in eval mode.
+    """Build a network of `BACKBONES` that computes features of images, in eval mode.
 
-    Args:
-        name: A key of `BACKBONES`.
-        weights: "imagenet" (those of efficientnet_lite0 come with the course, the others are
-            downloaded once), or the path of a file with a state dict, or None for random weights.
+    Weights are "imagenet" (those of efficientnet_lite0 come with the course, the others are
+    downloaded once), or the path of a file with a state dict, or None for random ones.
 
     Raises:
         WeightsError: There is no such network, or its weights are missing or do not fit.
@@ -134,12 +132,8 @@ def load_matching(
 ) -> pd.DataFrame:
     """Load the weights that fit; report the result of every tensor of both sides.
 
-    Args:
-        model: Gets the weights.
-        state: Tensors by name.
-        by: "name" pairs tensors of the same name; "order" pairs the first with the first and so
-            on, for two programs that name the same layers differently.
-        leave_out: Prefixes of names of the model that keep their values, such as "fc.".
+    `by="order"` pairs the first tensor with the first and so on, for two programs that name the
+    same layers differently. Names with a prefix in `leave_out`, such as "fc.", keep their values.
     """
     own = model.state_dict()
     if by == "order":
