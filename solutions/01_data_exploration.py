@@ -19,7 +19,7 @@ guess_changed = 1.0
 # %% 01.1
 # permute moves the axes without touching the numbers. Scaling comes before the conversion:
 # as uint8, everything between 0 and 1 would be 0. The product is a new tensor, so the one that
-# was given stays as it is; round() takes the nearest whole number instead of the next lower one.
+# was given stays as it is; round() takes the nearest integer instead of the next lower one.
 def to_picture(tensor):
     return (tensor.permute(1, 2, 0) * 255).round().to(torch.uint8).numpy()
 
@@ -51,9 +51,9 @@ def leaked(train_images, test_images):
 
 
 # %% 01.5
-# An example; yours will differ. Always answering "mugs" is right for 12 of 30. Who sees only the
-# background answers mugs for the desk (10), keys for the door (9) and plants for the window (8):
-# 27 of 30. So the desk may be what a network learns: each thing is needed in other places, too.
+# An example; yours will differ. Always predicting "mugs" is right for 12 of 30. From the background
+# alone one predicts mugs for the desk (10), keys for the door (9) and plants for the window (8): 27
+# of 30. So the desk may be what a network learns: each thing is needed in other places, too.
 my_photos = {
     "backgrounds": {
         "mugs": {"desk": 10, "window": 2},

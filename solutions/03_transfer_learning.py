@@ -1,12 +1,12 @@
 """Solutions of notebook 03: the exercises, and what the predictions should have been."""
 
 # %% 03.a
-# Wilson's interval for 36 right answers of 40 goes from 0.769 to 0.960. A simpler formula gives
-# almost the same: 2 · 1.96 · √(0.9 · 0.1 / 40) = 0.186. It is much wider than most people guess.
+# Wilson's interval for 36 correct predictions of 40 goes from 0.769 to 0.960. A simpler formula
+# gives almost the same: 2 · 1.96 · √(0.9 · 0.1 / 40) = 0.186. Most people guess much less.
 guess_width = 0.19
 
 # %% 03.b
-# Only the last layer has another shape, since it has a row for each class. A linear layer has two
+# Only the last layer has a different shape: it has one row per class. A linear layer has two
 # tensors, its weight and its bias; how many numbers are in them does not matter.
 guess_left = 2
 
@@ -24,8 +24,8 @@ def missing_names(own, given):
 
 
 # %% 03.2
-# The order is what matters. `net.train()` switches every part to train mode, the body as well, so
-# the body must be put back to eval mode afterwards. With `requires_grad_(False)` alone the weights
+# The order is what matters. `net.train()` switches every part to train mode, the backbone too, so
+# it must be put back to eval mode afterwards. With `requires_grad_(False)` alone the weights
 # stay, but batch norm uses the statistics of each batch, and moves its running mean and variance.
 def head_epoch(net, batches, optimizer):
     net.backbone.requires_grad_(False)
@@ -54,7 +54,7 @@ def warm_up(step, peak, warmup):
 
 # %% 03.4
 # At the settings of the notebook fine-tuning does harm here: it loses 41 disagreements and wins 17.
-# Between equally good methods, so uneven a split comes twice in a thousand times. Altered copies
+# Between equally good methods, a split that uneven has a probability of 0.002. Augmented copies
 # with black edges instead of white ones (fill=0) do not change this: 40 to 22. What is far from
 # ImageNet need not gain from fine-tuning as it stands; only a measurement tells.
 fashion_report = {

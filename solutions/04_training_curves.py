@@ -2,7 +2,7 @@
 
 # %% 04.a
 # A network with one channel is bad on the very images that it is trained on: a high level. One that
-# sees the same 300 images again and again learns them by heart: no level, and a wide gap.
+# sees the same 300 images again and again memorizes them: no level, and a wide gap.
 guess_reading = ("small", "few")
 
 
@@ -74,14 +74,14 @@ def stop_early(losses, patience):
 
 
 # %% 04.4
-# All thresholds are parts of something: of the loss of knowing nothing, or of the lowest loss. So
+# All thresholds are relative: to the loss of a uniform prediction, or to the lowest loss. So
 # they hold for any number of classes. Means over a quarter of the epochs are steadier than single
 # values, and the margins of 20 % and 3 % are larger than the noise that is left.
 def diagnose(train_losses, val_losses, num_classes):
-    nothing = np.log(num_classes)
+    uniform = np.log(num_classes)
     quarter = len(train_losses) // 4
-    level = np.mean(train_losses[-quarter:]) / nothing
-    progress = np.mean(train_losses[-2 * quarter : -quarter]) / nothing - level
+    level = np.mean(train_losses[-quarter:]) / uniform
+    progress = np.mean(train_losses[-2 * quarter : -quarter]) / uniform - level
     if np.mean(val_losses[-quarter:]) > 1.2 * np.min(val_losses):
         return "overfitting"
     if level < 0.4:

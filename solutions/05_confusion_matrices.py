@@ -16,8 +16,8 @@ guess_micro = "accuracy"
 guess_pair = 10
 
 # %% 05.d
-# The MLP was trained until it made hardly a mistake on its training images, and grew too sure of
-# itself. A temperature over 1 makes its probabilities more modest.
+# The MLP was trained until it made hardly a mistake on its training images, and became
+# overconfident. A temperature over 1 lowers its confidence.
 guess_hotter = "MLP"
 
 
