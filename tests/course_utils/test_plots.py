@@ -1,10 +1,12 @@
-"""Figures show what they were given, and say it in words."""
+"""Figures show what they are given, and describe it in their alt text."""
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from matplotlib import colormaps
+from matplotlib.text import Text
 from PIL import Image
 
 from course_utils import plots
@@ -16,7 +18,7 @@ def close_figures():
     plt.close("all")
 
 
-def test_show_gives_the_alt_text_and_closes(monkeypatch):
+def test_show_displays_the_alt_text_and_closes_the_figure(monkeypatch):
     shown = []
     monkeypatch.setattr(plots, "display", lambda figure, metadata: shown.append(metadata))
     figure = plt.figure()
@@ -32,7 +34,7 @@ def test_show_gives_the_alt_text_and_closes(monkeypatch):
         plots.show(plt.figure())
 
 
-def test_image_grid_takes_every_kind_of_image():
+def test_image_grid_accepts_tensors_and_pil_images():
     gray, color = torch.full((1, 4, 6), 0.5), torch.zeros(3, 4, 6)
     color[0] = 1
     images = [gray, color, (color * 255).to(torch.uint8), Image.new("L", (6, 4), 128)]
@@ -84,7 +86,7 @@ def test_training_curves_draw_the_history(epochs):
             "train", "validation"
         ]  # fmt: skip
         assert axis.get_xlabel() == "epoch"
-        assert quantity in axis.get_ylabel()
+    assert [axis.get_ylabel() for axis in figure.axes] == ["loss (nats per image)", "accuracy"]
     last = frame.iloc[-1]
     assert f"goes from 1.00 to {last.train_loss:.2f}" in figure.get_label()
 
@@ -92,7 +94,7 @@ def test_training_curves_draw_the_history(epochs):
 def test_curve_gallery_has_a_panel_for_every_run():
     good = history(6)
     runs = {"good": good, "broke\noff": good[:2], "a": history(3), "b": good[:0], "c": history(1)}
-    figure = plots.curve_gallery(runs, "Runs", top=2.0, columns=3)
+    figure = plots.curve_gallery(runs, "Runs", limit=2.0, columns=3)
     drawn = [axis for axis in figure.axes if axis.lines]
     assert [axis.get_title() for axis in drawn] == list(runs)
     assert len(figure.axes) == 6
@@ -109,7 +111,7 @@ def test_curve_gallery_has_a_panel_for_every_run():
     assert "b: no complete epoch." in alt
 
 
-def test_confusion_matrix_shows_the_counts():
+def test_confusion_heatmap_shows_the_counts():
     matrix = np.array([[8, 2, 0], [1, 9, 0], [0, 5, 5]])
     figure = plots.confusion_heatmap(matrix, ["cat", "dog", "cow"])
     axis = figure.axes[0]
@@ -119,21 +121,23 @@ def test_confusion_matrix_shows_the_counts():
     assert axis.get_ylabel() == "true class"
     assert [label.get_text() for label in axis.get_yticklabels()] == ["cat", "dog", "cow"]
     assert "22 of 30 images are on the diagonal" in figure.get_label()
-    assert "cow taken for dog (5 times)" in figure.get_label()
+    assert "cow predicted as dog (5 times)" in figure.get_label()
     perfect = plots.confusion_heatmap(np.eye(2, dtype=int), ["cat", "dog"])
-    assert "There is no mistake" in perfect.get_label()
+    assert "There are no errors" in perfect.get_label()
 
 
-def test_confusion_matrix_in_per_cent_of_the_true_class():
+def test_confusion_heatmap_with_percentages_of_the_true_class():
     matrix = np.array([[7, 3], [10, 20]])
     figure = plots.confusion_heatmap(matrix, ["cat", "dog"], normalize=True)
     assert [text.get_text() for text in figure.axes[0].texts] == ["70", "30", "33", "67"]
-    never_seen = plots.confusion_heatmap(np.array([[3, 0], [0, 0]]), ["cat", "dog"], normalize=True)
-    assert [text.get_text() for text in never_seen.axes[0].texts] == ["100", "", "", ""]
+    without_images = plots.confusion_heatmap(
+        np.array([[3, 0], [0, 0]]), ["cat", "dog"], normalize=True
+    )
+    assert [text.get_text() for text in without_images.axes[0].texts] == ["100", "", "", ""]
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 10, 25, 100])
-def test_confusion_matrix_stays_readable(count):
+def test_confusion_heatmap_stays_readable(count):
     matrix = 90 * np.eye(count, dtype=int) + 1
     names = [f"class {number} with a rather long name" for number in range(count)]
     figure = plots.confusion_heatmap(matrix, names)
@@ -150,7 +154,7 @@ def test_confusion_matrix_stays_readable(count):
     assert axis.get_window_extent().height > figure.bbox.height / 3
 
 
-def test_a_single_mistake_has_a_color():
+def test_a_single_error_has_a_color():
     matrix = 500 * np.eye(3, dtype=int)
     matrix[0, 2] = 5
     mesh = plots.confusion_heatmap(matrix, ["a", "b", "c"]).axes[0].collections[0]
@@ -171,11 +175,12 @@ def test_reliability_diagram_draws_the_bins():
         }
     )
     figure = plots.reliability_diagram(table, "A network")
-    right, images = figure.axes
-    assert [bar.get_height() for bar in right.containers[0]] == [0.5, 0.8]
-    assert [bar.get_x() for bar in right.containers[0]] == pytest.approx([0.4, 0.9])
-    assert [bar.get_height() for bar in images.containers[0]] == [10, 90]
-    assert "below the probability in 1 of 2 bins" in figure.get_label()
+    upper, lower = figure.axes
+    assert [bar.get_height() for bar in upper.containers[0]] == [0.5, 0.8]
+    assert [bar.get_x() for bar in upper.containers[0]] == pytest.approx([0.4, 0.9])
+    assert [text.get_text() for text in upper.get_legend().get_texts()] == ["perfect calibration"]
+    assert [bar.get_height() for bar in lower.containers[0]] == [10, 90]
+    assert "accuracy is below the mean probability in 1 of 2 bins" in figure.get_label()
     assert "up to 1.00" in figure.get_label()
 
 
@@ -193,8 +198,6 @@ def test_image_grid_has_room_for_titles_of_two_lines():
         (("val", 3, "größe: 1 Ωκ\\x"), "val-3-größe_1_Ωκ_x.png"),
         (("../../up", "to: no good?*"), "_.._up-to_no_good_.png"),
         (("x" * 300,), "x" * 60 + ".png"),
-        (("\U00020000" * 300,), "\U00020000" * 60 + ".png"),
-        (("e\u0301tude",), "\u00e9tude.png"),
     ],
 )
 def test_saved_figures_have_safe_names(parts, name, tmp_path):
@@ -207,7 +210,7 @@ def test_saved_figures_have_safe_names(parts, name, tmp_path):
     assert plots.save_figure(figure, tmp_path / "new", *parts).read_bytes() == before
 
 
-def test_health_grid_draws_what_can_be_drawn(tmp_path):
+def test_health_grid_draws_images_and_crosses(tmp_path):
     Image.new("RGB", (8, 8), "red").save(tmp_path / "red.png")
     (tmp_path / "broken.png").write_text("no image")
     findings = pd.DataFrame(
@@ -219,13 +222,15 @@ def test_health_grid_draws_what_can_be_drawn(tmp_path):
         columns=["level", "problem", "file", "detail"],
     )
     figure = plots.health_grid(findings, tmp_path)
-    assert [len(axis.images) for axis in figure.axes] == [0, 1]
+    cross, red = (axis.images[0].get_array() for axis in figure.axes)
+    assert cross.ndim == 2 and cross[0, 0] == cross[0, -1] < cross[0, 20]
+    assert red[0, 0].tolist() == [255, 0, 0]
     assert [axis.get_title() for axis in figure.axes] == [
         "unreadable\nbroken.png",
         "duplicate\nred.png",
     ]
     assert figure.get_label() == (
-        "Pictures of 2 files with findings: 1 x unreadable, 1 x duplicate, 1 x empty class folder."
+        "Images of 2 files with findings: 1 x unreadable, 1 x duplicate, 1 x empty class folder."
     )
     assert "nothing found" in plots.health_grid(findings.iloc[:0], tmp_path).get_label()
 
@@ -241,18 +246,64 @@ def test_prediction_draws_the_image_and_its_classes():
     assert "A photograph: cat 75.0%, dog & cow 25.0%." in figure.get_label()
 
 
-def test_heat_maps_have_one_scale_and_say_where_it_is_hot():
+def test_overlay_mixes_gray_with_the_colors_of_the_attribution():
+    attribution = torch.tensor([[0.0, 1.0, 2.0, -1.0]])
+    white = np.full((1, 4, 3), 255, np.uint8)
+    found = plots.overlay(white, attribution)
+    brightest = 255 * np.array(colormaps["inferno"](1.0)[:3])
+    darkest = 255 * np.array(colormaps["inferno"](0.0)[:3])
+    np.testing.assert_allclose(found[0, 0], 0.85 * 255 + 0.15 * darkest, atol=0.51)
+    np.testing.assert_allclose(found[0, 2], 0.25 * 255 + 0.75 * brightest, atol=0.51)
+    assert found.dtype == np.uint8 and (found[0, 3] == found[0, 0]).all()
+    assert (plots.overlay(white, attribution, limit=1.0)[0, 1] == found[0, 2]).all()
+    for image in (torch.ones(1, 1, 4), torch.ones(3, 1, 4), Image.new("RGB", (4, 1), "white")):
+        np.testing.assert_array_equal(plots.overlay(image, attribution), found)
+    assert (plots.overlay(white, torch.zeros(1, 4)) == found[0, 0]).all()
+
+
+def test_attribution_maps_have_one_scale_and_describe_where_the_maximum_is():
     images = [torch.rand(3, 9, 9), torch.rand(1, 9, 9), Image.new("RGB", (9, 9), "green")]
-    heats = torch.zeros(3, 9, 9)
-    heats[0, 1, 8], heats[1, 4, 4] = 2.0, 1.0
-    heats[2] = -1.0
-    figure = plots.attribution_maps(images, heats, ["one", "two", "three"], "Heat")
-    drawn = [axis.images for axis in figure.axes]
-    assert [len(layers) for layers in drawn] == [2, 2, 2]
-    assert [float(layers[1].get_array().max()) for layers in drawn] == [1.0, 0.5, 0.0]
-    assert all(layers[0].get_array().ndim == 2 for layers in drawn)
+    attributions = torch.zeros(3, 9, 9)
+    attributions[0, 1, 8], attributions[1, 4, 4] = 2.0, 1.0
+    attributions[2] = -1.0
+    figure = plots.attribution_maps(images, attributions, ["one", "two", "three"], "Evidence")
+    for axis, image, attribution in zip(figure.axes, images, attributions, strict=True):
+        expected = plots.overlay(image, attribution, limit=2.0)
+        np.testing.assert_array_equal(axis.images[0].get_array(), expected)
     assert figure.get_label() == (
-        "3 heat maps. Heat. Hottest place: one: top right; two: middle center; three: none."
+        "3 attribution maps. Evidence. Strongest attribution: one: top right; two: middle center; "
+        "three: none."
     )
-    whole = plots.attribution_maps(images[:1], heats[:1], top=4.0)
-    assert float(whole.axes[0].images[1].get_array().max()) == 0.5
+
+
+NAME = "a$^$"  # as a formula, this is a syntax error
+MATRIX = np.array([[3, 1], [0, 4]])
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [
+        lambda tmp_path: plots.image_grid([Image.new("L", (4, 4))], [NAME], NAME),
+        lambda tmp_path: plots.attribution_maps(
+            torch.ones(1, 1, 4, 4), torch.ones(1, 4, 4), [NAME]
+        ),
+        lambda tmp_path: plots.class_distribution(
+            pd.DataFrame({"train": [3, 4]}, [NAME, "b"]), NAME
+        ),
+        lambda tmp_path: plots.training_curves(history(2), NAME),
+        lambda tmp_path: plots.curve_gallery({NAME: history(2)}, NAME),
+        lambda tmp_path: plots.confusion_heatmap(MATRIX, [NAME, "b"], NAME),
+        lambda tmp_path: plots.prediction_chart(
+            Image.new("L", (4, 4)), pd.DataFrame({"class": [NAME], "probability": [1.0]}), NAME
+        ),
+        lambda tmp_path: plots.health_grid(
+            pd.DataFrame({"problem": ["unreadable"], "file": [f"{NAME}.png"]}), tmp_path
+        ),
+    ],
+)
+def test_a_class_name_is_not_a_formula(draw, tmp_path):
+    """Such a name ended the training report with a traceback."""
+    (tmp_path / f"{NAME}.png").touch()
+    figure = draw(tmp_path)
+    plots.save_figure(figure, tmp_path, "figure")
+    assert any(NAME in text.get_text() for text in figure.findobj(Text))
