@@ -84,20 +84,19 @@ def test_the_html_is_complete_and_requests_nothing(ran):
     assert "failed at cell 5/7 (2. More): ValueError: too small" in index
 
 
-def test_the_index_keeps_the_notebooks_of_earlier_runs(course, tmp_path):
-    course("91_one"), course("92_two")
-    assert status("run", "91") == 0
-    assert status("run", "--only", "92") == 0
-    index = (tmp_path / "output" / "html" / "index.html").read_text("utf-8")
-    assert "91_one.html" in index and "92_two.html" in index
-
-
-def test_parameters_are_set_from_the_command_line(course, tmp_path):
-    path = course()
-    assert status("run", "-p", "data", "2024", "--output", "mine", "-p", "epochs", "2") == 0
+def test_parameters_come_from_the_command_line_and_the_index_keeps_earlier_runs(course, tmp_path):
+    path = course("91_one")
+    course("92_two")
+    assert notebooks.tiny_parameters(read(path)) == {"epochs": 1}
+    values = ["-p", "data", "2024", "--output", "mine", "-p", "epochs", "2"]
+    assert status("run", "--only", "91", "--tiny", *values) == 0
     text = printed(tmp_path / "mine" / "executed" / path.name)
     assert "data 2024\n" in text
     assert "accuracy 0.500" in text
+    assert status("run", "92", "--tiny", "--output", "mine") == 0
+    assert "accuracy 0.250" in printed(tmp_path / "mine" / "executed" / "92_two.ipynb")
+    index = (tmp_path / "mine" / "html" / "index.html").read_text("utf-8")
+    assert "91_one.html" in index and "92_two.html" in index
 
 
 def with_parameters(source):
@@ -139,13 +138,6 @@ def test_text_becomes_a_value_of_the_defaults_type(default, text, expected):
 def test_a_value_of_another_type_is_refused(default, text, kind):
     with pytest.raises(CourseError, match=f"x must be of type {kind}, not '{text}'"):
         notebooks.set_parameters(with_parameters(f"x = {default}"), {"x": text})
-
-
-def test_tiny_parameters_can_be_overridden(course, tmp_path):
-    path = course()
-    assert notebooks.tiny_parameters(read(path)) == {"epochs": 1}
-    assert status("run", "--tiny", "-p", "epochs", "7") == 0
-    assert "epochs 7\n" in printed(tmp_path / "output" / "executed" / path.name)
 
 
 @pytest.mark.parametrize(
