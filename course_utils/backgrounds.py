@@ -56,14 +56,9 @@ def composite(cutout: Image.Image, background: Image.Image) -> tuple[Image.Image
 def place_on_backgrounds(
     files: ImageFiles, names: Sequence[str | None], size: int, copies: int = 1, seed: int = 0
 ) -> tuple[InMemoryDataset, Tensor]:
-    """Place every object of a dataset of cutouts on `copies` backgrounds of its own.
+    """Place every object of a dataset of cutouts on `copies` backgrounds of size x size pixels.
 
-    Args:
-        files: Images with transparent parts.
-        names: For each image a key of `TEXTURES`, or None for a random one.
-        size: Side of the results in pixels.
-        copies: Results per object.
-        seed: Seed of the backgrounds.
+    For each image, `names` has a key of `TEXTURES`, or None for a random one.
 
     Returns:
         The images in memory, object after object, and a bool tensor of shape (count, size, size):

@@ -37,19 +37,12 @@ SPLIT_NAMES = {
 
 @dataclass(eq=False, repr=False)
 class ImageFiles(Dataset):
-    """Image files with labels.
+    """Image files with labels."""
 
-    Args:
-        samples: Pairs of path and class index.
-        classes: Class names in the order of their indices.
-        transform: Called with each PIL image.
-        mode: "RGB" or "L"; see `load_image`.
-    """
-
-    samples: list[tuple[str, int]]
+    samples: list[tuple[str, int]]  # path and class index
     classes: list[str]
-    transform: Callable | None = None
-    mode: str = "RGB"
+    transform: Callable | None = None  # called with each PIL image
+    mode: str = "RGB"  # or "L"
 
     def __post_init__(self) -> None:
         self.class_to_idx = {name: index for index, name in enumerate(self.classes)}
@@ -130,8 +123,6 @@ def _parse_label_file(text: str) -> tuple[list[str], list[str], list[int]]:
         raise DataError("it lists no images")
     if classes is None:  # numbers in their order, then names
         classes = sorted(set(labels), key=lambda label: (not label.isdecimal(), len(label), label))
-    if len(set(classes)) < len(classes):
-        raise DataError(f"a class is named twice: {', '.join(classes)}")
     for names in (classes, map(str, range(len(classes)))):
         indices = {name: index for index, name in enumerate(names)}
         if indices.keys() >= set(labels):
@@ -168,20 +159,13 @@ class InMemoryDataset(Dataset):
 
     A loader gets whole batches from `__getitems__` and must not stack them again: `make_loader`
     takes care of that, another `DataLoader` needs `collate_fn=InMemoryDataset.collate`.
-
-    Args:
-        images: uint8 tensor of shape (count, channels, height, width).
-        targets: int64 tensor of shape (count,).
-        classes: Class names in the order of their indices.
-        transform: Called with each image; random transforms belong here.
-        batch_transform: Called with each batch, after `transform`, for example to normalize.
     """
 
-    images: Tensor
-    targets: Tensor
+    images: Tensor  # uint8, of shape (count, channels, height, width)
+    targets: Tensor  # int64, of shape (count,)
     classes: list[str]
-    transform: Callable | None = None
-    batch_transform: Callable | None = None
+    transform: Callable | None = None  # called with each image; random transforms belong here
+    batch_transform: Callable | None = None  # called with each batch, after `transform`
 
     def __post_init__(self) -> None:
         if self.images.dtype != torch.uint8 or self.images.ndim != 4:
@@ -229,8 +213,7 @@ class InMemoryDataset(Dataset):
             resize: Resizes PIL images to a common size, without randomness. With `draft`, a
                 transform of torchvision gets tensors, which is faster and differs by 1 of 255.
             draft: See `load_image`; the size of the result suits large photographs.
-            cache: A folder that keeps the decoded images as a memory-mapped `.npy` file, until a
-                file or its decoding changes.
+            cache: A folder for decoded images, which are used until a file or `resize` changes.
             **transforms: `transform` and `batch_transform` of the result.
         """
         if cache is None:
@@ -265,15 +248,11 @@ def _fingerprint(dataset: ImageFiles, resize: Callable, draft: int | None) -> st
     # What a transform does is seen best in what it makes of an image.
     gradient = Image.linear_gradient("L").resize((97, 61)).convert(dataset.mode)
     probe = _to_tensor(gradient, resize, draft).numpy()
-    digest = hashlib.sha256(repr((dataset.mode, draft, probe.shape)).encode() + probe.tobytes())
+    key = [dataset.mode, draft, probe.shape, probe.tobytes()]
     for path, _ in dataset.samples:
-        try:
-            status = os.stat(path)
-        except OSError as error:
-            raise DataError(f"{path} could not be read ({error.strerror}).") from None
-        digest.update(os.fsencode(os.path.abspath(path)))
-        digest.update(f"\n{status.st_size}\n{status.st_mtime_ns}\n".encode())
-    return digest.hexdigest()[:16]
+        status = os.stat(path) if os.path.exists(path) else None  # `load_image` has a message
+        key += [os.path.abspath(path), status and (status.st_size, status.st_mtime_ns)]
+    return hashlib.sha256(repr(key).encode()).hexdigest()[:16]
 
 
 def _write_images(images: Iterable[Tensor], count: int, file: Path) -> None:
@@ -313,7 +292,7 @@ def make_loader(
         sampler,
         num_workers=num_workers,
         generator=torch.Generator().manual_seed(seed),
-        collate_fn=InMemoryDataset.collate if isinstance(base, InMemoryDataset) else None,
+        collate_fn=getattr(base, "collate", None),
         # Copies to a GPU are faster from pinned memory; without one, pinning only warns.
         pin_memory=torch.cuda.is_available(),
     )
@@ -352,7 +331,7 @@ def has_splits(root: str | Path) -> bool:
 
 
 def load_splits(data: str | Path, mode: str | None = None, seed: int = 0) -> dict[str, ImageFiles]:
-    """Return the training, validation and test images of a dataset.
+    """Return the splits "train", "val" and "test" of a dataset.
 
     What is missing is split off, stratified: a folder without splits, or with only train/, is
     divided 60 : 20 : 20; a missing validation set is a fifth of the training set. Without test/,
@@ -362,9 +341,6 @@ def load_splits(data: str | Path, mode: str | None = None, seed: int = 0) -> dic
         data: A name of the catalog or the path of a folder.
         mode: "RGB" or "L"; by default "L" if all images of all splits are gray.
         seed: Seed of the division.
-
-    Returns:
-        The keys "train", "val" and "test", with the same classes.
     """
     root = find_dataset(data)
     parts = {split: image_folder(path, mode="RGB") for split, path in split_folders(root).items()}
@@ -389,29 +365,23 @@ def load_splits(data: str | Path, mode: str | None = None, seed: int = 0) -> dic
 def _divide(
     dataset: ImageFiles, fractions: Mapping[str, float], seed: int
 ) -> dict[str, ImageFiles]:
-    for name, count in zip(dataset.classes, np.bincount(dataset.targets), strict=True):
-        if count < len(fractions):
-            raise DataError(
-                f"Class {name} has {count} images, too few for {len(fractions)} splits; add images "
-                f"or remove the class."
-            )
-    parts = stratified_split(dataset.targets, fractions, seed)
-    return {name: dataset.subset(indices) for name, indices in parts.items()}
+    names = [dataset.classes[label] for label in dataset.targets]
+    parts = stratified_split(names, fractions, seed)
+    return {part: dataset.subset(indices) for part, indices in parts.items()}
 
 
 def stratified_split(
-    targets: Sequence[int], fractions: Mapping[str, float], seed: int = 0
+    targets: Sequence[int | str], fractions: Mapping[str, float], seed: int = 0
 ) -> dict[str, list[int]]:
     """Divide indices at random so that every part has the same mix of classes.
 
     Args:
-        targets: The class index of each image.
+        targets: The class index or name of each image.
         fractions: The share of each part; together 1.
         seed: Seed of the shuffling.
 
     Returns:
-        The indices of each part in ascending order; every index is in exactly one part, and every
-        class in every part.
+        The indices of each part in ascending order. Every class is in every part.
     """
     shares = np.array(list(fractions.values()))
     if not (shares > 0).all() or not abs(shares.sum() - 1) < 1e-6:
@@ -423,7 +393,8 @@ def stratified_split(
         indices = generator.permutation(np.flatnonzero(targets == label))
         if len(indices) < len(parts):
             raise DataError(
-                f"Class {label} has {len(indices)} images, too few for {len(parts)} parts."
+                f"Class {label} has {len(indices)} images, too few for {len(parts)} parts; add "
+                f"images or remove the class."
             )
         cuts = np.round(np.cumsum(shares)[:-1] * len(indices)).astype(int)
         for number in range(len(cuts)):  # at least one for each part
@@ -442,15 +413,10 @@ def load_in_memory(
     transform: Callable | None = None,
     seed: int = 0,
 ) -> dict[str, InMemoryDataset]:
-    """Load the splits of a dataset, resized and normalized; see `load_splits`.
+    """Load the splits of a dataset, resized to squares and normalized; see `load_splits`.
 
-    Args:
-        data: A name of the catalog or the path of a folder.
-        image_size: Side of the images in pixels; they are padded to a square.
-        mode: "RGB" or "L"; by default "L" if all images are gray.
-        max_images: About how many images to keep per split, for quick trials.
-        transform: Replaces normalization by the mean and standard deviation of the training images.
-        seed: Seed of the division.
+    About `max_images` per split are kept, for quick trials. `transform` replaces normalization by
+    the mean and standard deviation of the training images.
     """
     parts = load_splits(data, mode, seed)
     if max_images is not None:

@@ -107,8 +107,7 @@ def subfolders(folder: Path) -> list[Path]:
 
 
 def _is_visible(name: str) -> bool:
-    """Tell folders of images from those that programs leave behind, as macOS does in archives."""
-    return not name.startswith(".") and name != "__MACOSX"
+    return not name.startswith(".") and name != "__MACOSX"  # which macOS leaves in archives
 
 
 def _raise(error: OSError) -> NoReturn:

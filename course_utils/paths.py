@@ -46,10 +46,3 @@ def display_path(path: str | Path) -> str:
         if base is not None and path.is_relative_to(base):
             return prefix + path.relative_to(base).as_posix()
     return path.as_posix()
-
-
-OutputFolderError = CourseError  # until the last user has moved
-
-
-def spare_home() -> None:
-    """Do nothing, until the last user has moved."""

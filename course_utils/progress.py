@@ -33,14 +33,3 @@ def progress(
         options |= {"file": _LogFile(), "delay": 30, "mininterval": 30, "maxinterval": 30}
     disable = os.environ.get("COURSE_PROGRESS") == "off"
     return tqdm(iterable, description, total, disable=disable, **options)
-
-
-def Progress(items: Iterable, label: str, rounds_left: int = 0) -> Iterable:  # noqa: N802
-    """Stand in for the class of this name, until the last user has moved."""
-    return progress(items, label)
-
-
-def format_seconds(seconds: float) -> str:
-    """Stay until the last user has moved; tqdm.format_interval replaces it."""
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"

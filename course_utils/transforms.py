@@ -1,5 +1,7 @@
 """What happens to an image before the model sees it, and how to undo it for display."""
 
+from functools import partial
+
 import torch
 from torch import Tensor, nn
 from torchvision.transforms import v2
@@ -17,17 +19,9 @@ class PadToSquare(nn.Module):
         return F.pad(image, [left, top, side - width - left, side - height - top], fill=255)
 
 
-class _ResizeLongSide(nn.Module):
-    """Resize an image so that its longer side is `size`; no side becomes 0."""
-
-    def __init__(self, size: int) -> None:
-        super().__init__()
-        self.size = size
-
-    def forward(self, image: Tensor) -> Tensor:
-        height, width = F.get_size(image)
-        scale = self.size / max(height, width)
-        return F.resize(image, [max(1, round(height * scale)), max(1, round(width * scale))])
+def _fit_into_square(image: Tensor, size: int) -> Tensor:
+    sides = F.get_size(image)
+    return F.resize(image, [max(1, round(side * size / max(sides))) for side in sides])
 
 
 def resize_to_square(size: int, mode: str = "pad") -> v2.Transform:
@@ -39,7 +33,7 @@ def resize_to_square(size: int, mode: str = "pad") -> v2.Transform:
             central square, "squash" keeps the whole image and distorts it.
     """
     if mode == "pad":  # resized first: a square around a panorama may not fit into memory
-        return v2.Compose([_ResizeLongSide(size), PadToSquare()])
+        return v2.Compose([partial(_fit_into_square, size=size), PadToSquare()])
     if mode == "crop":
         return v2.Compose([v2.Resize(size), v2.CenterCrop(size)])
     if mode == "squash":

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image, ImageEnhance
+from PIL import Image, ImageDraw, ImageEnhance
 
 from course_utils import plots
-from course_utils.health import check_folder, find_near_duplicates
+from course_utils.health import check_folder, find_near_duplicates, near_duplicate_groups
 
 PHOTOS = Path(__file__).parents[1] / "fixtures" / "photos"
 
@@ -41,8 +41,14 @@ def found(root):
     return list(frame[["level", "problem", "file"]].itertuples(index=False, name=None))
 
 
+def save(image, path):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image.save(path)
+
+
 def test_a_healthy_folder_has_no_findings(photos, splits):
     assert found(photos) == []
+    shutil.rmtree(photos)
     assert found(splits) == []
 
 
@@ -50,20 +56,29 @@ def test_unreadable_files(photos):
     good = (photos / "birds" / "crow.jpg").read_bytes()
     (photos / "birds" / "cut.jpg").write_bytes(good[: len(good) // 2])
     (photos / "birds" / "empty.jpg").touch()
+    (photos / "birds" / "gone.jpg").symlink_to(photos / "not there.jpg")
     (photos / "birds" / "text.png").write_text("no image")
-    assert found(photos) == [
-        ("error", "unreadable", f"birds/{name}") for name in ("cut.jpg", "empty.jpg", "text.png")
-    ]
+    (photos / "birds" / "folder.jpg").mkdir()
+    names = ("cut.jpg", "empty.jpg", "gone.jpg", "text.png")
+    assert found(photos) == [("error", "unreadable", f"birds/{name}") for name in names]
     details = check_folder(photos).detail.tolist()
     assert "truncated" in details[0]
-    assert details[1] == "the file is empty"
     assert not any(str(photos) in detail for detail in details)
 
 
-def test_a_wrong_extension(photos):
+def test_wrong_extensions(photos):
     (photos / "birds" / "crow.jpg").rename(photos / "birds" / "crow.png")
     assert found(photos) == [("warning", "wrong extension", "birds/crow.png")]
     assert check_folder(photos).detail.tolist() == ["holds JPEG data"]
+
+
+def test_photographs_with_a_preview_have_the_right_extension(photos):
+    image = Image.open(PHOTOS / "birds" / "crow.jpg")
+    path = photos / "birds" / "crow.jpg"
+    image.save(path, format="MPO", save_all=True, append_images=[image.resize((9, 9))])
+    with Image.open(path) as photograph:
+        assert photograph.format == "MPO"
+    assert found(photos) == []
 
 
 def test_unusual_modes(photos):
@@ -88,61 +103,14 @@ def test_unusual_modes(photos):
     }
 
 
-def test_images_that_are_not_read(photos):
-    Image.new("L", (4, 4)).save(photos / "birds" / "sparrow.gif")
+def test_files_that_are_ignored_at_any_depth(photos):
+    save(Image.new("L", (4, 4)), photos / "birds" / "garden" / "sparrow.gif")
     (photos / "birds" / "IMG_1.HEIC").touch()
     (photos / "birds" / "notes.txt").touch()
     assert found(photos) == [
         ("warning", "ignored file", "birds/IMG_1.HEIC"),
-        ("warning", "ignored file", "birds/sparrow.gif"),
+        ("warning", "ignored file", "birds/garden/sparrow.gif"),
     ]
-
-
-def test_duplicates(splits):
-    train, test = splits / "train", splits / "test"
-    crow = next(train.glob("birds/crow.jpg"))
-    shutil.copy(crow, train / "birds" / "z-copy.jpg")
-    shutil.copy(crow, train / "fruit" / "z-copy.jpg")
-    shutil.copy(crow, test / "birds" / "z-copy.jpg")
-    assert found(splits) == [
-        ("error", "duplicate across classes", "train/fruit/z-copy.jpg"),
-        ("error", "duplicate across splits", "test/birds/z-copy.jpg"),
-        ("warning", "duplicate", "train/birds/z-copy.jpg"),
-    ]
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        lambda image: image.resize((image.width * 2 // 3, image.height * 2 // 3)),
-        lambda image: ImageEnhance.Brightness(image).enhance(0.8),
-        lambda image: image.convert("L"),
-        lambda image: image,
-    ],
-    ids=["smaller", "darker", "gray", "recompressed"],
-)
-def test_near_duplicates(change, photos):
-    for name in ("birds/crow", "fruit/banana", "vehicles/747"):
-        image = change(Image.open(photos / f"{name}.jpg"))
-        image.save(photos / f"{name}-again.jpg", quality=60)
-    files = ["birds/crow-again.jpg", "fruit/banana-again.jpg", "vehicles/747-again.jpg"]
-    # In alphabetical order "747-again.jpg" comes before "747.jpg".
-    assert {tuple(sorted((row.file, row.detail.removeprefix("same as ")))) for row in
-            check_folder(photos).itertuples()} == {
-        tuple(sorted((file, file.replace("-again", "")))) for file in files
-    }  # fmt: skip
-    assert check_folder(photos, near_duplicates=False).empty
-
-
-def test_images_of_one_color_are_no_duplicates():
-    flat = np.stack([np.full((16, 16), value) for value in (10, 200)]).astype(np.float32)
-    assert find_near_duplicates(flat) == []
-
-
-def test_look_alike_ignores_brightness_and_contrast():
-    image = np.random.default_rng(0).random((16, 16))
-    other = np.random.default_rng(1).random((16, 16))
-    assert find_near_duplicates(np.stack([image, other, 0.5 * image + 40, -image])) == [(0, 2)]
 
 
 def test_the_layout(splits):
@@ -153,35 +121,153 @@ def test_the_layout(splits):
         ("class missing in a split", "test/fruit"),
         ("class missing in a split", "test/fish"),
         ("empty class folder", "train/fish"),
-        ("images outside of a class folder", "train"),
+        ("images outside a class folder", "train"),
     }
 
 
-def test_folders_that_are_no_image_folders(tmp_path):
-    assert found(tmp_path / "none") == [("error", "no such folder", "none")]
+def test_folders_that_are_not_image_folders(tmp_path):
+    assert found(tmp_path / "none") == [("error", "unusable folder", ".")]
     assert found(tmp_path) == [("error", "fewer than two classes", ".")]
     (tmp_path / "cats").mkdir()
     Image.new("L", (4, 4)).save(tmp_path / "1.png")
     assert [problem for _, problem, _ in found(tmp_path)] == [
         "empty class folder",
         "fewer than two classes",
-        "images outside of a class folder",
+        "images outside a class folder",
     ]
 
 
-def test_links_that_lead_nowhere_and_folders_named_like_images(photos):
-    (photos / "birds" / "gone.jpg").symlink_to(photos / "not there.jpg")
-    (photos / "birds" / "folder.jpg").mkdir()
-    assert found(photos) == [("error", "unreadable", "birds/gone.jpg")]
+def test_a_test_set_without_a_training_set(splits):
+    (splits / "train").rename(splits / "all")
+    assert found(splits) == [("error", "unusable folder", ".")]
+    assert "no train" in check_folder(splits).detail[0]
 
 
 @pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="this user may read everything")
 def test_files_and_folders_that_may_not_be_read(photos):
     (photos / "birds" / "crow.jpg").chmod(0)
+    assert found(photos) == [("error", "unreadable", "birds/crow.jpg")]
     (photos / "fruit").chmod(0)
     try:
-        problems = found(photos)
+        assert found(photos) == [("error", "unusable folder", ".")]
     finally:
         (photos / "fruit").chmod(0o755)
-    assert ("error", "unreadable", "birds/crow.jpg") in problems
-    assert ("error", "empty class folder", "fruit") in problems
+
+
+def test_the_working_directory(photos, monkeypatch):
+    shutil.copy(photos / "birds" / "crow.jpg", photos / "birds" / "crow.jpg.jpg")
+    monkeypatch.chdir(photos)
+    assert check_folder(".").detail.tolist() == ["same as birds/crow.jpg"]
+
+
+class TestDuplicates:
+    def test_across_splits_and_classes(self, splits):
+        train, test = splits / "train", splits / "test"
+        crow = train / "birds" / "crow.jpg"
+        for copy in (train / "birds", train / "fruit", test / "birds"):
+            shutil.copy(crow, copy / "z-copy.jpg")
+        assert found(splits) == [
+            ("error", "duplicate across classes", "train/fruit/z-copy.jpg"),
+            ("error", "duplicate across splits", "test/birds/z-copy.jpg"),
+            ("warning", "duplicate", "train/birds/z-copy.jpg"),
+        ]
+
+    @pytest.mark.parametrize("folder", ["cat/2021", "dog/2020"])
+    def test_the_class_is_the_first_folder(self, folder, tmp_path):
+        for number, name in enumerate(["cat/2020", "cat/2021", "dog/2020", "dog/2021"]):
+            save(noise(number), tmp_path / name / "1.png")
+        save(noise(0), tmp_path / folder / "2.png")  # as cat/2020/1.png
+        across = " across classes" if folder == "dog/2020" else ""
+        assert [row[1] for row in found(tmp_path)] == [f"duplicate{across}"]
+
+    def test_a_pair_across_splits_is_found_after_one_in_the_same_split(self, tmp_path):
+        image = noise(0)
+        for number, name in enumerate(["train/cat/1.png", "train/cat/2.png", "test/cat/3.png"]):
+            save(ImageEnhance.Brightness(image).enhance(1 - number / 10), tmp_path / name)
+        for split in ("train", "test"):
+            save(noise(8 + len(split)), tmp_path / split / "dog" / "1.png")
+        assert found(tmp_path) == [
+            ("error", "near duplicate across splits", "test/cat/3.png"),
+            ("warning", "near duplicate", "train/cat/2.png"),
+        ]
+
+    def test_every_pair_is_found_and_grouped(self):
+        thumbnails = np.stack([np.asarray(noise(seed, 16)) for seed in (0, 1, 0, 2, 0, 1)])
+        assert find_near_duplicates(thumbnails) == [(0, 2), (0, 4), (2, 4), (1, 5)]
+        groups = near_duplicate_groups(thumbnails)
+        same = [(a, b) for b in range(6) for a in range(b) if groups[a] == groups[b]]
+        assert same == [(0, 2), (0, 4), (2, 4), (1, 5)]
+
+    def test_chains_are_one_group(self):
+        steps = np.asarray(noise(0, 16), float), np.asarray(noise(1, 16), float)
+        thumbnails = np.stack([steps[0] + share * steps[1] for share in (0, 0.09, 0.18)])
+        assert find_near_duplicates(thumbnails) == [(0, 1), (1, 2)]
+        assert len(set(near_duplicate_groups(thumbnails))) == 1
+
+
+def noise(seed, size=48):
+    """A picture unlike those of other seeds."""
+    coarse = np.random.default_rng(seed).integers(0, 256, (8, 8, 3), dtype=np.uint8)
+    return Image.fromarray(coarse).resize((size, size), Image.Resampling.BICUBIC)
+
+
+def near(*images):
+    """The pairs among pictures, and of thumbnails as the health check makes them."""
+    small = [image.convert("RGB").resize((16, 16), Image.Resampling.LANCZOS) for image in images]
+    return find_near_duplicates(np.stack([np.asarray(image) for image in small]))
+
+
+class TestNearDuplicates:
+    @pytest.mark.parametrize(
+        "change",
+        [
+            lambda image: image.resize((image.width * 2 // 3, image.height * 2 // 3)),
+            lambda image: ImageEnhance.Brightness(image).enhance(0.8),
+            lambda image: ImageEnhance.Brightness(image).enhance(1.05),
+            lambda image: ImageEnhance.Contrast(image).enhance(0.8),
+            lambda image: image,
+        ],
+        ids=["smaller", "darker", "brighter", "less contrast", "recompressed"],
+    )
+    def test_copies(self, change, photos):
+        for name in ("birds/crow", "fruit/banana", "vehicles/747"):
+            image = change(Image.open(photos / f"{name}.jpg"))
+            image.save(photos / f"{name}-again.jpg", quality=60)
+        files = ["birds/crow-again.jpg", "fruit/banana-again.jpg", "vehicles/747-again.jpg"]
+        # In alphabetical order "747-again.jpg" comes before "747.jpg".
+        assert {tuple(sorted((row.file, row.detail.removeprefix("same as ")))) for row in
+                check_folder(photos).itertuples()} == {
+            tuple(sorted((file, file.replace("-again", "")))) for file in files
+        }  # fmt: skip
+
+    def test_color_counts(self):
+        squares = []
+        for color in ("red", "blue"):
+            image = Image.new("RGB", (64, 64), "gray")
+            ImageDraw.Draw(image).rectangle([20, 20, 44, 44], fill=color)
+            squares.append(image)
+        assert near(*squares) == []
+        assert near(squares[0], ImageEnhance.Brightness(squares[0]).enhance(0.8)) == [(0, 1)]
+
+    def test_a_tint_over_the_same_texture_counts(self):
+        gray = np.asarray(noise(0, 64).convert("L"), float)[..., None] / 4
+        tinted = [gray + np.array(tint) for tint in ((120, 20, 20), (20, 20, 120))]
+        assert near(*(Image.fromarray(image.astype(np.uint8)) for image in tinted)) == []
+
+    def test_images_of_one_color_are_not_copies(self):
+        generator = np.random.default_rng(0)
+        assert near(Image.new("RGB", (20, 20), "red"), Image.new("RGB", (20, 20), "red")) == []
+        grainy = [np.array([200, 30, 30]) + generator.normal(0, 4, (64, 64, 3)) for _ in range(2)]
+        assert near(*(Image.fromarray(image.astype(np.uint8)) for image in grainy)) == []
+
+    def test_scenes_of_a_fixed_camera_are_not_copies(self):
+        scenes = []
+        for left in (20, 60):
+            image = noise(0, 128)
+            ImageDraw.Draw(image).ellipse([left, 50, left + 12, 62], fill="white")
+            scenes.append(image)
+        assert near(*scenes) == []
+
+    def test_brightness_and_contrast_do_not_count_but_signs_do(self):
+        image, other = (np.random.default_rng(seed).random((16, 16, 3)) for seed in (0, 1))
+        assert find_near_duplicates(np.stack([image, other, image / 2 + 40, -image])) == [(0, 2)]
