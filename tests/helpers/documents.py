@@ -8,9 +8,10 @@ NAMES = ("README.md", "TEACHING.md", "CONTRIBUTING.md")
 
 
 def commands():
-    """Return every command line of the documents: those in blocks, and those in the text."""
+    """Return every command line of the documents in order: those in blocks, then the others."""
     pages = "\n".join((ROOT / name).read_text("utf-8") for name in NAMES)
     blocks = re.compile(r"^```\n(.*?)^```", re.DOTALL | re.MULTILINE)
     lines = [line for block in blocks.findall(pages) for line in block.splitlines()]
     lines += re.findall(r"`((?:make|python|pytest) [^`]+)`", blocks.sub("", pages))
-    return sorted({line for line in lines if re.match(r"\S*(?:make|python|py|conda)\b", line)})
+    found = [line for line in lines if re.match(r"\S*(?:make|python|py|conda)\b", line)]
+    return list(dict.fromkeys(found))
