@@ -22,12 +22,7 @@ PASSED, NOT_TRIED, WRONG = "passed", "not tried yet", "not yet"
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a check found.
-
-    Attributes:
-        state: "passed", "not tried yet" or "not yet".
-        text: The hint; for an exercise not tried, what the code does so far.
-    """
+    """The state of an exercise, and the hint; if not tried, what the code does so far."""
 
     state: str
     text: str = ""
@@ -43,19 +38,12 @@ def check(name: str, answer: object) -> None:
     Args:
         name: The number of the exercise, for example "02.3".
         answer: What the exercise asks for, often a function (without parentheses).
-
-    Raises:
-        ValueError: There is no such exercise.
     """
     print(f"{name}: {examine(name, answer)}")
 
 
 def examine(name: str, answer: object) -> Verdict:
-    """Check the answer to an exercise; whatever it does, the result is a verdict.
-
-    Raises:
-        ValueError: There is no such exercise.
-    """
+    """Return the verdict on an answer, whatever it does; ValueError if there is no such exercise."""
     checks = checks_of(name.split(".")[0])
     if name not in checks:
         raise ValueError(f"There is no exercise {name!r}; there are {', '.join(checks) or 'none'}.")
@@ -86,13 +74,13 @@ def checks_of(number: str) -> dict[str, Callable[[Any], None]]:
 
 
 def compare(name: str, guess: Any, outcome: Any, within: float = 0) -> None:
-    """Compare a prediction with what came out, and print one line about it.
+    """Compare a prediction with the outcome, and print one line about it.
 
     Args:
         name: The letter of the prediction, for example "02.a".
         guess: What the learner wrote down; None if nothing.
-        outcome: What came out: a number, a word, or a tuple of these.
-        within: How far a number may be away and still count as close.
+        outcome: A number, a word, or a tuple of these.
+        within: The largest difference of numbers that counts as close.
     """
     print(f"{name}: {_feedback(plain(guess), plain(outcome), within)}")
 

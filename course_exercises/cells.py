@@ -1,7 +1,7 @@
-"""Find the exercises and predictions in a notebook.
+"""Find the exercises and predictions in a notebook by the tags of their cells, and read answers.
 
-The tags of the cells say it: `exercise-02.3` for the cell that the learner changes and `check-02.3`
-for the one below that checks it; `prediction-02.a` and `feedback-02.a` likewise.
+An exercise has the cells `exercise-02.3` and `check-02.3`, a prediction `prediction-02.a` and
+`feedback-02.a`.
 """
 
 import ast
@@ -31,10 +31,9 @@ def read_answers(path: Path) -> dict[str, str]:
 
 
 def definitions(sources: Iterable[str]) -> str:
-    """Return the imports, functions, classes and literal values that cells define.
+    """Return the imports, functions, classes and literals that cells define, without running them.
 
-    An answer may rely on them without the notebook being run. Cells that are not valid Python
-    (`%pip`, for example) are left out.
+    Cells that are not valid Python (`%pip`, for example) are left out.
     """
     kept = []
     for source in sources:

@@ -34,21 +34,11 @@ def exercise(name: str) -> Callable[[Callable[[Any], None]], Callable[[Any], Non
 def call(function: Any, *arguments: object, show: str = "", **keywords: object) -> Any:
     """Call the learner's function and return its result.
 
-    Args:
-        function: The function.
-        *arguments: Its arguments.
-        show: What a hint calls the arguments; as they are printed if empty.
-        **keywords: More arguments, by name.
-
-    Raises:
-        NotTried: The function is still empty, or it returned `...`.
-        Hint: It is not a function, it raised an error, or it returned None.
+    NotTried is raised if the function is still empty or returns `...`, and Hint if it is not a
+    function, raises an error or returns None. Hints call the arguments `show`.
     """
     if not callable(function):
-        raise Hint(
-            f"This is a {kind(function)}, not a function. Give check the name of the "
-            "function, without parentheses."
-        )
+        raise Hint(f"This is a {kind(function)}, not a function. Leave out the parentheses.")
     words = [*map(repr, arguments), *(f"{key}={value!r}" for key, value in keywords.items())]
     show = show or ", ".join(words)
     try:
@@ -98,10 +88,9 @@ def close(answer: Any, wanted: Any, tolerance: float = 1e-6) -> bool:
 
 
 def same(answer: Any, wanted: Any) -> bool:
-    """Tell whether two values of Python are equal and of the same type.
+    """Tell whether two values are equal and of the same type.
 
-    The type counts, since an object may claim to equal everything. A tuple may stand for a list,
-    and a number of NumPy or torch for one of Python.
+    A tuple may stand for a list, and a number of NumPy or torch for one of Python.
     """
     answer = plain(answer)
     if isinstance(wanted, tuple | list):

@@ -31,10 +31,7 @@ def check_to_picture(answer: Any) -> None:
 def _require_picture(picture: Any, tensor: Tensor) -> None:
     given, wanted = tuple(tensor.shape), tuple(tensor.permute(1, 2, 0).shape)
     if not isinstance(picture, np.ndarray):
-        raise Hint(
-            f"The result is a {kind(picture)}; Pillow takes NumPy arrays. A tensor has a method "
-            "for that."
-        )
+        raise Hint(f"The result is a {kind(picture)}; Pillow takes NumPy arrays: tensor.numpy().")
     if picture.shape != wanted:
         raise Hint(f"{given} should become {wanted}, not {picture.shape}: which axis goes where?")
     if picture.dtype != np.uint8:
@@ -238,9 +235,8 @@ FEWEST = 5
 @exercise("01.5")
 def check_my_photos(answer: Any) -> None:
     """The form, the two shares computed from the table, and a conclusion that fits them."""
-    report = report_of(
-        answer, "backgrounds", "most frequent", "background only", "findings", "next"
-    )
+    keys = ("backgrounds", "most frequent", "background only", "findings", "next")
+    report = report_of(answer, *keys)
     table = report["backgrounds"]
     _require_table(table)
     totals = [sum(row.values()) for row in table.values()]

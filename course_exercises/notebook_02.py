@@ -32,9 +32,7 @@ def check_size_after(answer: Any) -> None:
     for size, layers in cases:
         got = call(answer, size, layers)
         if not same(got, wanted := _measured(size, layers)):
-            case = (
-                f"For ({size}, {layers}) a measurement gives {wanted}, your function {short(got)}"
-            )
+            case = f"For ({size}, {layers}) a measurement gives {wanted}, yours is {short(got)}"
             raise Hint(f"{case}{_why_not(got, wanted, size, layers)}")
 
 

@@ -155,19 +155,17 @@ def _why(rates: list[float], wanted: list[float], warmup: int) -> str:
 
 # 03.4: does fine-tuning pay off on other images?
 
-FASHION_KEYS = (
-    "images", "frozen features", "fine-tuned", "only frozen right", "only fine-tuned right",
-    "pays off",
-)  # fmt: skip
-CUTOUTS = (187, 0.893, 0.920, 2, 7, "cannot tell")
+COUNTS = ("images", "only frozen right", "only fine-tuned right")
+FASHION_KEYS = (*COUNTS, "frozen features", "fine-tuned", "pays off")
+CUTOUTS = (187, 2, 7, 0.893, 0.920, "cannot tell")
 
 
 @exercise("03.4")
 def check_fashion_report(answer: Any) -> None:
     """The form, numbers that fit each other, and a conclusion that fits the numbers."""
     report = report_of(answer, *FASHION_KEYS)
-    images, frozen, tuned, only_frozen, only_tuned, _ = (report[key] for key in FASHION_KEYS)
-    for key in ("images", "only frozen right", "only fine-tuned right"):
+    images, only_frozen, only_tuned, frozen, tuned, _ = (report[key] for key in FASHION_KEYS)
+    for key in COUNTS:
         if not is_count(report[key]):
             raise Hint(f'"{key}" should be an integer, not {short(report[key])}.')
     if tuple(report[key] for key in FASHION_KEYS) == CUTOUTS:
@@ -189,14 +187,10 @@ def check_fashion_report(answer: Any) -> None:
         raise Hint(f"The two disagree on {differ} of {images} images?")
     p_value = binomtest(only_tuned, differ).pvalue if differ else 1.0
     better = "yes" if only_tuned > only_frozen else "no"
-    require_word(
-        report,
-        "pays off",
-        ("yes", "no", "cannot tell"),
-        better if p_value < 0.05 else "cannot tell",
-        f"a split of {only_frozen} to {only_tuned}, or a more uneven one, has a probability of "
-        f"{p_value:.2g} between equally good methods",
-    )
+    because = f"a split of {only_frozen} to {only_tuned}, or a more uneven one, has a probability "
+    because += f"of {p_value:.2g} between equally good methods"
+    expected = better if p_value < 0.05 else "cannot tell"
+    require_word(report, "pays off", ("yes", "no", "cannot tell"), expected, because)
 
 
 # 03.5: your own photographs: are they enough?
@@ -209,33 +203,22 @@ WORDS = ("yes", "cannot tell")
 @exercise("03.5")
 def check_photo_report(answer: Any) -> None:
     """The form, the interval against the baseline, and the end of the learning curve."""
-    report = report_of(
-        answer, "counts", "frozen features", "beats baseline", "curve", "more photographs"
-    )
+    keys = ("counts", "frozen features", "beats baseline", "curve", "more photographs")
+    report = report_of(answer, *keys)
     counts, accuracy, curve = (report[key] for key in ("counts", "frozen features", "curve"))
     _require_counts(counts)
     require_fraction(accuracy, 'The accuracy of "frozen features"')
     total = sum(counts.values())
     baseline = max(counts.values()) / total
     low, _ = accuracy_interval(round(accuracy * total), total)
-    require_word(
-        report,
-        "beats baseline",
-        WORDS,
-        WORDS[low <= baseline],
-        f"the majority-class baseline has an accuracy of {baseline:.3f}; the interval of "
-        f"{accuracy} with {total} images starts at {low:.3f}",
-    )
+    because = f"the majority-class baseline has an accuracy of {baseline:.3f}; the interval of "
+    because += f"{accuracy} with {total} images starts at {low:.3f}"
+    require_word(report, "beats baseline", WORDS, WORDS[low <= baseline], because)
     _require_curve(curve, min(counts.values()))
     (before, std), (after, other_std) = (curve[number] for number in sorted(curve))
     gain, noise = round(after - before, 6), max(std, other_std) / 2
-    require_word(
-        report,
-        "more photographs",
-        WORDS,
-        WORDS[gain <= noise],
-        f"the last step of your curve is {gain:+.3f}, half of the larger std is {noise:.3f}",
-    )
+    because = f"the last step of your curve is {gain:+.3f}, half of the larger std is {noise:.3f}"
+    require_word(report, "more photographs", WORDS, WORDS[gain <= noise], because)
 
 
 def _require_counts(counts: Any) -> None:

@@ -80,9 +80,7 @@ def check_train_and_measure(answer: Any) -> None:
         )
     wanted = _watch(_solved, starts_in_training=True)[1]
     if not isinstance(losses, list) or len(losses) != EPOCHS:
-        raise Hint(
-            f"The modes are right now. Return a list of {EPOCHS} losses for {EPOCHS} epochs."
-        )
+        raise Hint(f"The modes are right now. Return a list of {EPOCHS} losses, one per epoch.")
     if not close(losses, wanted, 1e-4):
         raise Hint(
             f"The modes are right, but the validation losses should be {rounded(wanted)}, not "
@@ -191,10 +189,8 @@ def check_stop_early(answer: Any) -> None:
         }
         reasons = [hint for mistake, hint in known.items() if same(result, mistake)]
         reasons.append("Return two integers: the epoch kept, and the last one trained.")
-        raise Hint(
-            f"For {losses} and a patience of {patience} it is {wanted}, not {short(result)}. "
-            f"{reasons[0]}"
-        )
+        case = f"For {losses} and a patience of {patience}"
+        raise Hint(f"{case} it is {wanted}, not {short(result)}. {reasons[0]}")
 
 
 # 04.4: a diagnosis
@@ -293,9 +289,7 @@ def check_my_study(answer: Any) -> None:
         )
     elif verdict == "not decided":
         reason = "Zero is not in this interval, so the runs do decide something."
-    raise Hint(
-        f"The difference, changed minus baseline, lies between {low:+.4f} and {high:+.4f}. {reason}"
-    )
+    raise Hint(f"The interval of changed minus baseline is {low:+.4f} to {high:+.4f}. {reason}")
 
 
 def _accuracies(key: str, values: Any) -> list[float]:

@@ -231,9 +231,7 @@ def _require_plausible(milliseconds: dict, kilobytes: dict) -> None:
     if not milliseconds["scalar"] < milliseconds["histogram"] < milliseconds["matrix"]:
         raise Hint("In section 9 a scalar was the fastest, a matrix the slowest; not so here.")
     if not 0.02 <= kilobytes["scalar"] <= 0.2:
-        raise Hint(
-            f"A scalar of {kilobytes['scalar']} kB? It takes dozens of bytes: mind the unit."
-        )
+        raise Hint(f"A scalar of {kilobytes['scalar']} kB? It takes some bytes: mind the unit.")
     if kilobytes["histogram"] < 5 * kilobytes["scalar"]:
         raise Hint("A histogram has hundreds of bars; on disk it cannot be as small as that.")
 

@@ -180,9 +180,7 @@ def check_plan(answer: Any) -> None:
     if not close(plan["epoch"], epoch, 0.5):
         raise Hint(f"Your five parts add up to {epoch:g} s; the epoch has {plan['epoch']}.")
     if not close(plan["times as fast"], before / epoch, 0.06):
-        raise Hint(
-            f"{epoch:g} s instead of {before} s is not {plan['times as fast']} times as fast."
-        )
+        raise Hint(f"{epoch:g} s, not {before} s, is not {plan['times as fast']} times as fast.")
     limit = plan["limit"]
     if limit != max(wanted, key=wanted.get):
         raise Hint(f"What takes longest afterwards? {limit!r} has {wanted.get(limit, 'no')} s.")

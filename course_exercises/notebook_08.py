@@ -66,15 +66,11 @@ def check_hottest(answer: Any) -> None:
             raise Hint(f"A bool tensor is expected, not {mask.dtype}.")
         count, wanted = int(mask.sum()), round(share * given.numel())
         found = f"{count} of {given.numel()} places are True instead of {wanted}"
-        if given is ties and count != wanted:
-            raise Hint(
-                f"Where many heats are equal, {found}: a threshold takes all or none of them. "
-                "Sort the places instead."
-            )
+        why = "The share is one of places, not of the largest heat."
+        if given is ties:
+            why = "A threshold takes all or none of equal heats. Sort the places instead."
         if count != wanted:
-            raise Hint(
-                f"With share={share}, {found}. The share is one of places, not of the largest heat."
-            )
+            raise Hint(f"With share={share}, {found}. {why}")
         if given[mask].min() < given[~mask].max():
             raise Hint("Some place that is False is hotter than one that is True.")
 
@@ -173,10 +169,5 @@ def check_diagnosis(answer: Any) -> None:
             f"You would use {diagnosis['use']!r}. Which one keeps its accuracy when the animals "
             "are where they have never been before?"
         )
-    require_word(
-        diagnosis,
-        "misleading",
-        COLUMNS,
-        "validation",
-        "would A have been your choice by it alone? One column puts the worst network at the top",
-    )
+    because = "A is not the best by it. One column puts the worst network at the top"
+    require_word(diagnosis, "misleading", COLUMNS, "validation", because)

@@ -142,7 +142,7 @@ def check_shift(answer: Any) -> None:
         if isinstance(value, int | float) and value > 1:
             raise Hint(f"{case} you return {value:g}: shares are expected, not counts.")
         raise Hint(
-            f"{case} it should be {wanted:g}, not {value}. Does every class count, also new ones?"
+            f"{case} it should be {wanted:g}, not {value}. Count all classes, also new ones."
         )
 
 

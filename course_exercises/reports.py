@@ -18,16 +18,10 @@ def is_count(value: Any) -> bool:
 
 
 def report_of(answer: Any, *keys: str, name: str = "") -> dict:
-    """Return a dictionary of plain values that has these keys.
+    """Return a dictionary of plain values with these keys, and perhaps more.
 
-    Args:
-        answer: What the learner wrote.
-        *keys: The keys; others are left alone.
-        name: Where the dictionary is found, if it is part of another one.
-
-    Raises:
-        NotTried: A value is None or `...`.
-        Hint: It is not a dictionary, or it lacks a key.
+    NotTried is raised if a value is None or `...`. The `name` is that of the dictionary if it is
+    part of another one.
     """
     answer, where = plain(answer), f'"{name}": ' if name else ""
     form = f"{where}a dict with the keys {', '.join(keys)} is expected"

@@ -4,7 +4,10 @@ import re
 from pathlib import Path
 
 import nbformat
+import numpy as np
+import pandas as pd
 import pytest
+import torch
 
 from course_exercises import NOT_TRIED, PASSED, WRONG, check, checks_of, compare, examine
 from course_exercises.cells import definitions, read_answers, tagged_cells
@@ -76,6 +79,59 @@ class Chameleon:
 )
 def test_nonsense_does_not_pass(stem, name, answer):
     assert examine(name, answer).state == WRONG
+
+
+def size_after(size, layers):
+    for kernel, padding, stride in layers:
+        size = (size + 2 * padding - kernel) // stride + 1
+    return size
+
+
+def leaked(train, test):
+    copies = (test[:, None] == train[None]).flatten(2).all(dim=2).any(dim=1)
+    return copies.nonzero()[:, 0]
+
+
+def smooth(values, weight=0.6):
+    return pd.Series(values).ewm(alpha=1 - weight).mean()
+
+
+def with_numbers_of(library, value):
+    """Turn the numbers of a report into those of NumPy or torch."""
+    if isinstance(value, dict):
+        return {key: with_numbers_of(library, item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(with_numbers_of(library, item) for item in value)
+    if type(value) not in (int, float):
+        return value
+    return np.array(value)[()] if library == "numpy" else torch.from_numpy(np.array(value))
+
+
+@pytest.mark.parametrize("library", ["numpy", "torch"])
+@pytest.mark.parametrize(
+    "name", ["01.5", "02.4", "03.4", "03.5", "04.5", "05.5", "06.5", "07.5", "09.5"]
+)
+def test_reports_may_hold_numbers_of_numpy_and_torch(name, library):
+    [stem] = [stem for stem in COURSE if stem.startswith(name[:2])]
+    space = {}
+    exec(read_answers(ROOT / "solutions" / f"{stem}.py")[name], space)
+    [report] = [value for key, value in space.items() if key != "__builtins__"]
+    assert examine(name, with_numbers_of(library, report)).state == PASSED
+
+
+@pytest.mark.parametrize(
+    ("name", "answer"),
+    [
+        ("01.4", leaked),
+        ("02.1", lambda size, layers: np.int64(size_after(size, layers))),
+        ("03.3", lambda step, peak, warmup: np.float32(peak) * np.minimum((step + 1) / warmup, 1)),
+        ("06.3", smooth),
+        ("07.4", lambda indices, rank, world_size: torch.tensor(indices[rank::world_size])),
+    ],
+)
+def test_functions_may_return_arrays_and_tensors(name, answer):
+    verdict = examine(name, answer)
+    assert verdict.state == PASSED, verdict
 
 
 def test_exercises_solutions_checks_and_predictions_belong_together():
