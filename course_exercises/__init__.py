@@ -43,7 +43,7 @@ def check(name: str, answer: object) -> None:
 
 
 def examine(name: str, answer: object) -> Verdict:
-    """Return the verdict on an answer, whatever it does; ValueError if there is no such exercise."""
+    """Return the verdict on an answer, whatever it does; there must be such an exercise."""
     checks = checks_of(name.split(".")[0])
     if name not in checks:
         raise ValueError(f"There is no exercise {name!r}; there are {', '.join(checks) or 'none'}.")
