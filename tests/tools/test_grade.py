@@ -8,22 +8,25 @@ from copy import deepcopy
 
 import nbformat
 import pytest
-from nbformat.v4 import new_code_cell, new_markdown_cell
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from small import code
 
 from course_exercises import NOT_TRIED, PASSED, WRONG, Verdict
 from course_exercises.cells import read_answers, tagged_cells
 from course_utils.errors import CourseError
 from tools.grade import (
+    MIME,
     Submission,
     collect,
+    execute,
     find_submissions,
     grade_folder,
     number_of,
+    read_verdicts,
     with_course_cells,
     write_grades,
 )
-from tools.notebooks import NOTEBOOKS, ROOT, find_notebooks, tagged
+from tools.notebooks import NOTEBOOKS, ROOT, find_notebooks, kernel_environment, tagged
 
 STEM = "02_cnn_from_scratch"
 NAMES = ["02.1", "02.2", "02.3", "02.4"]
@@ -129,16 +132,29 @@ def test_a_class_is_graded(notebook, tmp_path, capsys):
     assert "broken.ipynb could not be read" in capsys.readouterr().out
 
 
-@pytest.mark.thorough
-def test_time_limits(notebook, tmp_path):
-    """The first endless loop costs its own point; the second one uses up the notebook's time."""
-    endless = {"02.1": "while True: print(1)", "02.3": "def make_tiny_net():\n    while True: pass"}
-    submit(with_answers(notebook, solutions() | endless), tmp_path, "class", "ada_02.ipynb")
-    grade_folder(tmp_path / "class", tmp_path, cell_seconds=25, notebook_seconds=45)
-    assert rows(tmp_path) == {"ada": "01001"}
-    page = (tmp_path / "grades.html").read_text("utf-8")
-    assert "02.1 not yet: The cell does not define size_after. The cell took longer than" in page
-    assert "02.4 not yet: The notebook took longer than 45 seconds." in page
+@pytest.mark.long
+def test_what_takes_too_long_is_left_out(tmp_path):
+    passed = f"get_ipython().display_pub.publish({{'{MIME}': {{'state': 'passed', 'text': ''}}}})"
+    sources = {"02.1": "answer", "02.2": "while True: pass", "02.3": passed}
+    checks = [
+        new_code_cell(source, metadata={"judge": [name, "answer"]})
+        for name, source in sources.items()
+    ]
+    nb = new_notebook(cells=[code("while True: print(1)"), *checks])
+    start = {"cwd": str(tmp_path), "env": kernel_environment(1)}
+    late = "The cell took longer than 5 seconds."
+    assert execute(deepcopy(nb), start, 5, 0) == "The notebook took longer than 0 seconds."
+    assert execute(nb, start, 5, 600) == ""
+    assert read_verdicts(nb, "") == {
+        "02.1": Verdict(WRONG, f"The cell does not define answer. {late}"),
+        "02.2": Verdict(WRONG, late),
+        "02.3": Verdict(PASSED),
+    }
+
+
+def test_checks_that_did_not_run():
+    nb = new_notebook(cells=[new_code_cell("", metadata={"judge": ["02.1", "answer"]})])
+    assert read_verdicts(nb, "Too late.") == {"02.1": Verdict(WRONG, "Too late.")}
 
 
 @pytest.mark.thorough
