@@ -1,9 +1,9 @@
-"""Make docs/course.png, the picture at the top of the README and of the website.
+"""Draw docs/course.png, the figure at the top of the README.
 
-    python tools/build_picture.py
+    python -m tools.build_picture
 
-What the course ends with, in one look: test photographs, what a network answers that learned for
-some seconds on features, where it looked (Grad-CAM), and its confusion matrix.
+It shows test photographs with the predictions of a classifier that was trained for seconds, the
+evidence for them (Grad-CAM), and the confusion matrix.
 """
 
 import tempfile
@@ -13,62 +13,60 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
+from sklearn.metrics import confusion_matrix
 
 from course_utils.datasets import load_splits
-from course_utils.evaluation import confusion_matrix
-from image_classifier import app, workflow
+from image_classifier.app import overlay
+from image_classifier.evaluate import evaluate_images
 from image_classifier.model import ImageClassifier
-from image_classifier.report import Judged
+from image_classifier.report import Evaluation
+from image_classifier.train import train_classifier
 
 TARGET = Path(__file__).resolve().parents[1] / "docs" / "course.png"
 INCHES = (10.5, 3.3)
-DOTS = 140  # an inch
+DPI = 140
 
 
-def choose(judged: Judged) -> list[int]:
-    """Take of each class the photograph that the network is most sure of, and one mistake."""
-    sure, answers = judged.probabilities.max(dim=1)
-    right = answers == judged.targets
+def choose(evaluation: Evaluation) -> list[int]:
+    """Select the most confident correct prediction of five classes, and one mistake."""
+    confidence, predictions = evaluation.probabilities.max(dim=1)
+    correct = predictions == evaluation.targets
     best = [
-        int((sure * right * (judged.targets == label)).argmax())
-        for label in judged.targets.unique()
+        int((confidence * correct * (evaluation.targets == label)).argmax())
+        for label in evaluation.targets.unique()
     ]
-    return [*best[:5], int((sure * ~right).argmax())]
+    return [*best[:5], int((confidence * ~correct).argmax())]
 
 
-def draw(classifier: ImageClassifier, judged: Judged) -> Figure:
-    """Draw photographs above, heat below, and the confusion matrix at the right."""
-    chosen = choose(judged)
+def draw(classifier: ImageClassifier, evaluation: Evaluation) -> Figure:
+    """Draw photographs above their heat maps, and the confusion matrix to the right."""
+    chosen = choose(evaluation)
     figure = plt.figure(figsize=INCHES, layout="constrained")
     left, right = figure.subfigures(1, 2, width_ratios=[1.9, 1])
     axes = left.subplots(2, len(chosen))
     for column, index in enumerate(chosen):
-        pixels = judged.images[index]
-        probability, answer = judged.probabilities[index].max(dim=0)
-        is_right = answer == judged.targets[index]
+        pixels = evaluation.images[index]
+        probability, label = evaluation.probabilities[index].max(dim=0)
+        color = "black" if label == evaluation.targets[index] else "#b30000"
+        title = f"{classifier.classes[label]}\n{probability:.0%}"
         axes[0, column].imshow(pixels.permute(1, 2, 0))
-        axes[0, column].set_title(
-            f"{classifier.classes[answer]}\n{probability:.0%}",
-            color="black" if is_right else "#b30000",
-            fontsize=10,
-        )
-        axes[1, column].imshow(app.overlay(classifier, pixels))
+        axes[0, column].set_title(title, color=color, fontsize=10)
+        axes[1, column].imshow(overlay(classifier, pixels))
     for axis in axes.flat:
         axis.axis("off")
-    draw_counts(right.subplots(), classifier.classes, judged)
+    draw_matrix(right.subplots(), classifier.classes, evaluation)
     return figure
 
 
-def draw_counts(axis: plt.Axes, classes: list[str], judged: Judged) -> None:
-    """Draw the confusion matrix."""
-    count = len(classes)
-    answers = judged.probabilities.argmax(dim=1)
-    matrix = confusion_matrix(judged.targets, answers, count)
+def draw_matrix(axis: plt.Axes, classes: list[str], evaluation: Evaluation) -> None:
+    """Draw the confusion matrix with its nonzero counts."""
+    labels = range(len(classes))
+    matrix = confusion_matrix(evaluation.targets, evaluation.predictions, labels=labels)
     axis.imshow(matrix, cmap="Blues", vmax=1.4 * matrix.max())
     for row, column in np.argwhere(matrix):
         axis.text(column, row, matrix[row, column], ha="center", va="center")
-    axis.set_xticks(range(count), classes, rotation=90)
-    axis.set_yticks(range(count), classes)
+    axis.set_xticks(labels, classes, rotation=90)
+    axis.set_yticks(labels, classes)
     axis.tick_params(length=0, labelsize=10)
     axis.set(xlabel="predicted class", ylabel="true class")
 
@@ -76,14 +74,11 @@ def draw_counts(axis: plt.Axes, classes: list[str], judged: Judged) -> None:
 def main() -> None:
     """Train, draw, and write the file."""
     with tempfile.TemporaryDirectory() as folder:
-        classifier, metrics = workflow.train_classifier("cutouts", folder)
-    judged = workflow.judge(classifier, load_splits("cutouts", mode="RGB")["test"])
-    figure = draw(classifier, judged)
-    figure.savefig(TARGET, dpi=DOTS)
+        classifier, metrics = train_classifier("cutouts", folder)
+    evaluation = evaluate_images(classifier, load_splits("cutouts", mode="RGB")["test"])
+    draw(classifier, evaluation).savefig(TARGET, dpi=DPI)
     Image.open(TARGET).convert("RGB").save(TARGET, optimize=True)
-    print(
-        f"accuracy {metrics['accuracy']:.3f}; {TARGET.stat().st_size / 1e3:.0f} kB: {TARGET.name}"
-    )
+    print(f"accuracy {metrics['accuracy']:.3f}, {TARGET.stat().st_size / 1e3:.0f} kB: {TARGET}")
 
 
 if __name__ == "__main__":
