@@ -6,6 +6,7 @@ Targets and predictions are class indices of shape (count,), probabilities and l
 
 import warnings
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -14,15 +15,12 @@ from numpy.typing import ArrayLike
 from scipy.optimize import minimize_scalar
 from scipy.stats import binomtest
 from sklearn import metrics
-from sklearn.metrics import precision_recall_fscore_support
 from sklearn.utils import check_consistent_length
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from course_utils.progress import progress
 from course_utils.training import eval_mode, mixed_precision
-
-TEMPERATURES = 0.5, 10.0  # the range of `fit_temperature`
 
 Values = ArrayLike | Tensor
 
@@ -31,11 +29,7 @@ Values = ArrayLike | Tensor
 def predict_logits(
     model: nn.Module, loader: DataLoader, amp: bool = False
 ) -> tuple[Tensor, Tensor]:
-    """Compute the logits of all images of a loader, with mixed precision if `amp`.
-
-    Returns:
-        Logits and targets on the CPU, in the order of the loader.
-    """
+    """Compute logits of all images of a loader, in its order; return them and the targets (CPU)."""
     device = next(model.parameters()).device
     logits, targets = [], []
     with eval_mode(model):
@@ -72,21 +66,17 @@ def accuracy_interval(correct: int, count: int) -> tuple[float, float]:
 
 
 def class_report(targets: Values, predictions: Values, classes: Sequence[str]) -> pd.DataFrame:
-    """Compute precision, recall and F1 of each class.
+    """Compute precision, recall, f1, images (of it) and predicted (as it) of each class.
 
-    Returns:
-        One row per class: precision, recall, f1, images (of this class) and predicted (as this
-        class). The recall of a class without images is NaN, and so is the precision of a class
-        that is never predicted.
+    The recall of a class without images is NaN, and so is the precision of a class that is never
+    predicted.
     """
     targets, predictions = _class_indices(targets, predictions)
-    found = np.union1d(targets, predictions)
-    if found[0] < 0 or found[-1] >= len(classes):
-        raise ValueError(
-            f"Class indices must be from 0 to {len(classes) - 1}, not {found[0]} to {found[-1]}."
-        )
-    precision, recall, f1, _ = precision_recall_fscore_support(
-        targets, predictions, labels=range(len(classes)), zero_division=np.nan
+    indices = range(len(classes))
+    if not {*targets, *predictions} <= {*indices}:
+        raise ValueError(f"Class indices must be from 0 to {indices[-1]}.")
+    precision, recall, f1, _ = metrics.precision_recall_fscore_support(
+        targets, predictions, labels=indices, zero_division=np.nan
     )
     report = pd.DataFrame({"precision": precision, "recall": recall, "f1": f1})
     report["images"] = np.bincount(targets, minlength=len(classes))
@@ -97,24 +87,19 @@ def class_report(targets: Values, predictions: Values, classes: Sequence[str]) -
 def classification_summary(targets: Values, predictions: Values) -> pd.Series:
     """Compute metrics that summarize all classes in one number.
 
-    Macro averages weight all classes equally, weighted averages by their number of images. What
-    is NaN in `class_report` is left out.
-
-    Returns:
-        accuracy, balanced accuracy (macro recall), macro precision, macro F1, weighted F1, kappa
-        (Cohen 1960) and MCC (Matthews 1975). Kappa and MCC are 0 at chance level; kappa is NaN
-        where there is only one class in targets and predictions.
+    Balanced accuracy is macro recall. Macro averages weight all classes equally, weighted averages
+    by their number of images; what is NaN in `class_report` is left out. Kappa (Cohen 1960) and MCC
+    (Matthews 1975) are 0 at chance level; kappa is NaN if all targets and predictions are the same.
     """
     targets, predictions = _class_indices(targets, predictions)
-    macro, weighted = (
-        precision_recall_fscore_support(targets, predictions, average=kind, zero_division=np.nan)
-        for kind in ("macro", "weighted")
-    )
+    score = partial(metrics.precision_recall_fscore_support, zero_division=np.nan)
+    macro = score(targets, predictions, average="macro")
+    weighted = score(targets, predictions, average="weighted")
     with warnings.catch_warnings(action="ignore"):  # scikit-learn warns where there is one class
         kappa = metrics.cohen_kappa_score(targets, predictions)
         mcc = metrics.matthews_corrcoef(targets, predictions)
-    values = {
-        "accuracy": metrics.accuracy_score(targets, predictions),
+    summary = {
+        "accuracy": (targets == predictions).mean(),
         "balanced accuracy": macro[1],
         "macro precision": macro[0],
         "macro F1": macro[2],
@@ -122,7 +107,7 @@ def classification_summary(targets: Values, predictions: Values) -> pd.Series:
         "kappa": kappa,
         "MCC": mcc,
     }
-    return pd.Series(values, dtype=float)
+    return pd.Series(summary, dtype=float)
 
 
 def bootstrap_interval(
@@ -136,12 +121,7 @@ def bootstrap_interval(
 
     >>> low, high = bootstrap_interval(sklearn.metrics.cohen_kappa_score, targets, predictions)
 
-    Args:
-        metric: Takes targets and predictions, as scikit-learn's metrics do; NaN is left out.
-        targets: See above.
-        predictions: What the metric takes, of shape (count, ...).
-        resamples: How often the images are sampled with replacement.
-        seed: Seed of the sampling.
+    The images are sampled with replacement; samples for which the metric is NaN are left out.
     """
     targets, predictions = np.asarray(targets), np.asarray(predictions)
     check_consistent_length(targets, predictions)
@@ -153,44 +133,35 @@ def bootstrap_interval(
 
 
 def mcnemar(targets: Values, first: Values, second: Values) -> float:
-    """Compute the two-sided p-value of the exact test of McNemar (1947).
+    """Compute the p-value of the exact two-sided test of McNemar (1947).
 
-    The null hypothesis is that two classifiers, whose predictions are `first` and `second`, have
-    the same accuracy: then each is as likely to be right where only one of them is.
+    The null hypothesis is that the classifiers that predicted `first` and `second` have the same
+    accuracy, and thus the same chance of being the correct one where only one of them is.
     """
     targets, first, second = _class_indices(targets, first, second)
     only_first = int(((first == targets) & (second != targets)).sum())
     only_second = int(((first != targets) & (second == targets)).sum())
-    if only_first + only_second == 0:
-        return 1.0
-    return float(binomtest(only_first, only_first + only_second).pvalue)
+    count = only_first + only_second
+    return float(binomtest(only_first, count).pvalue) if count else 1.0
 
 
 def confused_pairs(matrix: np.ndarray, classes: Sequence[str]) -> pd.DataFrame:
-    """List the confusions in counts `matrix[true, predicted]`, the most frequent first.
+    """List the errors in counts `matrix[true, predicted]`, the most frequent pair first.
 
-    Returns:
-        One row per pair of classes: true, predicted, count, and share (of the true class).
+    The columns are true, predicted, count, and share (of the images of the true class).
     """
     errors = matrix - np.diag(np.diag(matrix))
     true, predicted = np.nonzero(errors)
-    frame = pd.DataFrame(
-        {
-            "true": [classes[index] for index in true],
-            "predicted": [classes[index] for index in predicted],
-            "count": errors[true, predicted],
-            "share": errors[true, predicted] / matrix.sum(axis=1)[true],
-        }
-    )
+    names, counts = np.asarray(classes, dtype=object), errors[true, predicted]
+    columns = {"true": names[true], "predicted": names[predicted], "count": counts}
+    frame = pd.DataFrame(columns | {"share": counts / matrix.sum(axis=1)[true]})
     return frame.sort_values("count", ascending=False, kind="stable", ignore_index=True)
 
 
 def misclassified(probabilities: Values, targets: Values) -> pd.DataFrame:
-    """List the misclassified images, the most confident error first.
+    """List true class, predicted class and its probability of the misclassified images.
 
-    Returns:
-        One row per image: true, predicted (class indices) and probability (of the predicted
-        class). The index is the position of the image in the dataset.
+    The most confident error comes first. The index is the position of the image in the dataset.
     """
     probabilities, targets = _scores(probabilities, targets)
     columns = {"true": targets, "predicted": probabilities.argmax(axis=1)}
@@ -202,9 +173,7 @@ def misclassified(probabilities: Values, targets: Values) -> pd.DataFrame:
 def reliability_table(probabilities: Values, targets: Values, bins: int = 10) -> pd.DataFrame:
     """Compare confidence (the probability of the predicted class) with accuracy.
 
-    Returns:
-        One row per bin that holds images: low, high (low < confidence <= high; all bins have the
-        same width), count, and the mean confidence and accuracy of its images.
+    There is a row for each bin (low < confidence <= high, all of the same width) that holds images.
     """
     probabilities, targets = _scores(probabilities, targets)
     # A softmax in reduced precision may end a little above 1.
@@ -234,11 +203,8 @@ def expected_calibration_error(probabilities: Values, targets: Values, bins: int
 def coverage_curve(probabilities: Values, targets: Values) -> pd.DataFrame:
     """Compute what a classifier reaches that rejects images below a confidence threshold.
 
-    From C. Chow, On Optimum Recognition Error and Reject Tradeoff (1970).
-
-    Returns:
-        101 rows: threshold (0 to 1), coverage (the share of images whose confidence reaches it)
-        and accuracy (of these images; NaN if there are none).
+    For thresholds of 0, 0.01 ... 1: coverage (the share of images that are not rejected), and the
+    accuracy of these images. From Chow, On Optimum Recognition Error and Reject Tradeoff (1970).
     """
     probabilities, targets = _scores(probabilities, targets)
     correct = probabilities.argmax(axis=1) == targets
@@ -252,14 +218,11 @@ def coverage_curve(probabilities: Values, targets: Values) -> pd.DataFrame:
 def fit_temperature(logits: Values, targets: Values) -> float:
     """Find the number to divide logits by so that their softmax is calibrated.
 
-    Temperature scaling, from C. Guo et al., On Calibration of Modern Neural Networks (2017).
-
     >>> probabilities = (test_logits / fit_temperature(val_logits, val_targets)).softmax(dim=1)
 
-    Returns:
-        The temperature from 0.5 to 10 with the smallest cross-entropy: above 1 if the network is
-        overconfident, below 1 if it is underconfident. Without these limits, a few images that are
-        all classified correctly would lead to 0, and thus to a probability of 1 for any image.
+    It minimizes the cross-entropy, and is above 1 if the network is overconfident (Guo et al., On
+    Calibration of Modern Neural Networks, 2017). It is limited to 0.5 ... 10: if all images are
+    classified correctly, it would be 0 without limits, and any other image get a probability of 1.
     """
     logits, targets = (torch.from_numpy(values) for values in _scores(logits, targets))
     logits = logits.double()
@@ -267,21 +230,17 @@ def fit_temperature(logits: Values, targets: Values) -> float:
     def loss(log_temperature: float) -> float:
         return nn.functional.cross_entropy(logits / np.exp(log_temperature), targets).item()
 
-    return float(np.exp(minimize_scalar(loss, bounds=np.log(TEMPERATURES), method="bounded").x))
+    return float(np.exp(minimize_scalar(loss, bounds=np.log([0.5, 10]), method="bounded").x))
 
 
 def suspicious_labels(probabilities: Values, targets: Values) -> pd.DataFrame:
-    """List labels that are probably wrong, the most suspicious first.
+    """List labels that are probably wrong, with a suggestion, the most suspicious first.
 
-    A simple form of C. Northcutt et al., Confident Learning (2021). The threshold of a class is the
+    A simple form of Northcutt et al., Confident Learning (2021). The threshold of a class is the
     mean probability of the class among the images with its label. A label is suspicious if another
-    class reaches its threshold and is more probable than the label.
-
-    Use probabilities of networks that were not trained on these images (cross-validation).
-
-    Returns:
-        One row per suspicious label: label, suggestion (class indices) and margin (the difference
-        of their probabilities). The index is the position of the image in the dataset.
+    class reaches its threshold and is more probable than the label, by a margin. The probabilities
+    must come from networks that were not trained on these images (cross-validation). The index is
+    the position of the image in the dataset.
     """
     probabilities, targets = _scores(probabilities, targets)
     probabilities = probabilities.astype(np.float64)
@@ -303,10 +262,7 @@ def _class_indices(*columns: Values) -> list[np.ndarray]:
     check_consistent_length(*arrays)
     for array in arrays:
         if array.ndim != 1 or np.mod(array, 1).any():  # any() is true for NaN, too
-            raise ValueError(
-                f"Class indices must be integers of shape (count,), not {array.dtype} of shape "
-                f"{array.shape}. Did you forget argmax(dim=1)?"
-            )
+            raise ValueError("Class indices must be integers: did you forget argmax(dim=1)?")
     return [array.astype(np.int64) for array in arrays]
 
 
@@ -315,10 +271,7 @@ def _scores(scores: Values, targets: Values) -> tuple[np.ndarray, np.ndarray]:
     scores, (targets,) = np.asarray(scores), _class_indices(targets)
     check_consistent_length(scores, targets)
     if scores.ndim != 2 or not 0 <= targets.min() <= targets.max() < scores.shape[1]:
-        raise ValueError(
-            f"Scores of shape {scores.shape} do not fit class indices from {targets.min()} to "
-            f"{targets.max()}: there must be one column per class."
-        )
+        raise ValueError(f"{scores.shape} is not one row per image and one column per class.")
     if not np.isfinite(scores).all():
         raise ValueError("Some scores are NaN or infinite: did the training diverge?")
     return scores, targets

@@ -21,11 +21,9 @@ BATCH_SIZE = 16  # the backward pass of 64 images of 224 pixels would need gigab
 def capture_activations(model: nn.Module, *layers: str) -> Iterator[dict[str, Tensor]]:
     """Collect the outputs of layers while the network runs; the hooks are removed at the end.
 
-    The outputs are part of the graph: `torch.autograd.grad(score, activations[layer])` works.
-
-    Yields:
-        The last output of each layer, by its name in `model.named_modules()`, in the order in which
-        the layers ran. Outputs that are not tensors are left out.
+    The dictionary holds the last output of each layer, by its name in `model.named_modules()`, in
+    the order in which the layers ran. Outputs that are not tensors are left out. They are part of
+    the graph: `torch.autograd.grad(score, activations[layer])` works.
     """
     modules = dict(model.named_modules())
     if unknown := set(layers) - set(modules):
@@ -57,16 +55,14 @@ def _save_to(activations: dict[str, Tensor], layer: str) -> Callable:
 @torch.no_grad()
 def last_conv_layer(model: nn.Module, images: Tensor) -> str:
     """Find the last layer that outputs feature maps with more than one position."""
+    device = next(model.parameters()).device
     names = [name for name, _ in model.named_modules() if name]
     with eval_mode(model), capture_activations(model, *names) as activations:
-        model(images[:1].to(_device(model)))
+        model(images[:1].to(device))
     for name, output in reversed(activations.items()):
         if output.ndim == 4 and output[0, 0].numel() > 1:
             return name
-    raise ValueError(
-        "No layer of this network outputs maps with more than one position: use larger images, or "
-        "a convolutional network."
-    )
+    raise ValueError("No layer outputs feature maps: use larger images or a convolutional network.")
 
 
 def grad_cam(model: nn.Module, images: Tensor, classes: Tensor | int | None = None) -> Tensor:
@@ -77,21 +73,20 @@ def grad_cam(model: nn.Module, images: Tensor, classes: Tensor | int | None = No
     from Deep Networks via Gradient-based Localization (2017). The network is left unchanged.
 
     Args:
-        model: A convolutional network that outputs logits; a single logit is that of class 1, and
-            its negative that of class 0.
+        model: A convolutional network. A single logit is that of class 1, its negative of class 0.
         images: Shape (batch, channels, height, width).
         classes: One index for all images, or shape (batch,); the predicted classes if left out.
 
     Returns:
-        Attributions of shape (batch, height, width), float32 on the CPU, in units of the logit.
+        Attributions of shape (batch, height, width) on the CPU, in units of the logit.
     """
-    layer = last_conv_layer(model, images)
+    layer, device = last_conv_layer(model, images), next(model.parameters()).device
     if classes is not None:
         classes = torch.as_tensor(classes).expand(len(images)).split(BATCH_SIZE)
     attributions = []
     for number, batch in enumerate(images.split(BATCH_SIZE)):
         with torch.enable_grad(), eval_mode(model), capture_activations(model, layer) as captured:
-            logits = _class_logits(model(batch.to(_device(model))))
+            logits = _class_logits(model(batch.to(device)))
             chosen = _choose(logits, None if classes is None else classes[number])
             (gradients,) = torch.autograd.grad(logits.gather(1, chosen).sum(), captured[layer])
         weights = gradients.mean(dim=(2, 3), keepdim=True)
@@ -114,18 +109,11 @@ def occlusion(
     Occlusion sensitivity, from Zeiler and Fergus, Visualizing and Understanding Convolutional
     Networks (2014). It needs neither gradients nor layers, so it can validate other attributions.
 
-    Args:
-        model: See `grad_cam`.
-        images: See `grad_cam`.
-        classes: See `grad_cam`.
-        size: The side of the square in pixels; it moves by half of that.
-        color: The color of the square, shape (batch, channels, 1, 1); `border_color` if left out.
-
-    Returns:
-        The mean fall over all squares that cover a pixel, as in `grad_cam`; negative where covering
-        increases the logit.
+    The square of `size` pixels moves by half of that. Its color, of shape (batch, channels, 1, 1),
+    is `border_color` if left out. The result, see `grad_cam`, is the mean fall over all squares
+    that cover a pixel; it is negative where covering increases the logit.
     """
-    images = images.to(_device(model))
+    images = images.to(next(model.parameters()).device)
     height, width = images.shape[2:]
     if not 0 < size <= min(height, width):
         raise ValueError(f"size must be from 1 to {min(height, width)}, not {size}.")
@@ -170,7 +158,3 @@ def _choose(logits: Tensor, classes: Tensor | int | None) -> Tensor:
     if classes is None:
         return logits.argmax(dim=1, keepdim=True)
     return torch.as_tensor(classes, device=logits.device).expand(len(logits))[:, None]
-
-
-def _device(model: nn.Module) -> torch.device:
-    return next(model.parameters()).device

@@ -29,9 +29,9 @@ from course_utils.errors import DataError
 from course_utils.image_io import load_image
 
 PALETTE = "colorblind"
+COLORS = sns.color_palette(PALETTE)
 IMAGE_DPI = 72  # figures full of images make notebooks large
 MAX_ANNOTATED = 25  # classes of a confusion matrix; with more, numbers could not be read
-MAX_FINDINGS = 12
 
 
 def show(figure: Figure, alt: str | None = None) -> None:
@@ -104,15 +104,10 @@ def _draw(axis: plt.Axes, image: object) -> None:
 
 
 def overlay(image: object, attribution: Tensor, limit: float | None = None) -> np.ndarray:
-    """Draw an attribution map over the gray version of an image.
+    """Draw an attribution map (height, width) over the gray version of an image.
 
-    Args:
-        image: See above.
-        attribution: Shape (height, width), as the image; values below 0 count as 0.
-        limit: The attribution that is drawn brightest; the largest one if left out.
-
-    Returns:
-        uint8 of shape (height, width, 3).
+    Values below 0 count as 0; `limit`, or else the largest value, is drawn brightest. Returns
+    uint8 of shape (height, width, 3).
     """
     pixels, white = _pixels(image)
     gray = (pixels @ [0.299, 0.587, 0.114] if pixels.ndim == 3 else pixels) / white
@@ -122,7 +117,7 @@ def overlay(image: object, attribution: Tensor, limit: float | None = None) -> n
     colors = colormaps["inferno"](strength)[:, :, :3]
     weight = 0.15 + 0.6 * strength[:, :, None]
     mixed = (1 - weight) * gray[:, :, None] + weight * colors
-    return (255 * mixed).round().astype(np.uint8)
+    return (255 * mixed).round().clip(0, 255).astype(np.uint8)
 
 
 def attribution_maps(
@@ -146,7 +141,6 @@ def attribution_maps(
 
 
 def _strongest_place(attribution: Tensor) -> str:
-    """Describe where an attribution map has its maximum."""
     if attribution.max() <= 0:
         return "none"
     row, column = divmod(int(attribution.argmax()), attribution.shape[1])
@@ -176,10 +170,8 @@ def training_curves(history: pd.DataFrame, title: str = "Training") -> Figure:
     figure, axes = plt.subplots(1, 2, figsize=(9.5, 3.6), layout="constrained")
     for axis, quantity in zip(axes, ("loss", "accuracy"), strict=True):
         columns = {f"train_{quantity}": "train", f"val_{quantity}": "validation"}
-        long = history.rename(columns=columns).melt("epoch", list(columns.values()), "set")
-        options = {"hue": "set", "style": "set", "markers": True, "palette": PALETTE}
-        sns.lineplot(long, x="epoch", y="value", **options, ax=axis)
-        axis.legend(title=None)
+        frame = history.set_index("epoch")[list(columns)].rename(columns=columns)
+        sns.lineplot(frame, markers=True, palette=PALETTE, ax=axis)
         unit = " (nats per image)" if quantity == "loss" else ""
         axis.set(title=f"{title}: {quantity}", xlabel="epoch", ylabel=quantity + unit)
         axis.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -199,13 +191,9 @@ def curve_gallery(
     limit: float | None = None,
     columns: int = 4,
 ) -> Figure:
-    """Draw the losses of many runs side by side, on one scale.
+    """Draw the losses of many runs side by side, on one scale that ends at `limit`.
 
-    Args:
-        histories: `History.frame` of each run, by the title of its panel.
-        title: The title of the figure.
-        limit: The upper end of the axis, which curves may leave; the largest loss if left out.
-        columns: Panels per row.
+    The keys of `histories` are the titles of the panels, the values `History.frame` of each run.
     """
     columns = min(columns, len(histories))
     rows = math.ceil(len(histories) / columns)
@@ -213,13 +201,12 @@ def curve_gallery(
     figure, axes = plt.subplots(
         rows, columns, figsize=size, sharey=True, squeeze=False, layout="constrained"
     )
-    colors = sns.color_palette(PALETTE)
     for axis in axes.flat[len(histories) :]:
         axis.set_axis_off()
     for axis, (name, frame) in zip(axes.flat, histories.items(), strict=False):
         epochs = frame["epoch"]
-        axis.plot(epochs, frame["train_loss"], "o-", ms=3, color=colors[0], label="train")
-        axis.plot(epochs, frame["val_loss"], "s--", ms=3, color=colors[1], label="validation")
+        axis.plot(epochs, frame["train_loss"], "o-", ms=3, color=COLORS[0], label="train")
+        axis.plot(epochs, frame["val_loss"], "s--", ms=3, color=COLORS[1], label="validation")
         axis.set_title(name, fontsize=9)
         axis.xaxis.set_major_locator(MaxNLocator(4, integer=True))
     for axis in axes.flat[max(0, len(histories) - columns) : len(histories)]:
@@ -258,7 +245,7 @@ def confusion_heatmap(
     if normalize:
         values = 100 * matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
     count = len(classes)
-    labels = [_shorten(str(name)) for name in classes]
+    labels = [name if len(name) <= 18 else name[:17] + "…" for name in map(str, classes)]
     # Long names take room from the heat map; many classes make its cells small instead of it large.
     longest = max(map(len, labels))
     side = min(1.8 + 0.55 * count, 8.0) + 0.07 * max(0, longest - 11)
@@ -295,20 +282,15 @@ def confusion_heatmap(
     )
 
 
-def _shorten(name: str, limit: int = 18) -> str:
-    return name if len(name) <= limit else name[: limit - 1] + "…"
-
-
 def reliability_diagram(table: pd.DataFrame, title: str = "Reliability") -> Figure:
     """Draw accuracy against confidence, from `evaluation.reliability_table`."""
     figure, axes = plt.subplots(
         2, 1, figsize=(4.2, 4.8), sharex=True, height_ratios=[3, 1], layout="constrained"
     )
-    colors = sns.color_palette(PALETTE)
     middle, width = (table["low"] + table["high"]) / 2, table["high"] - table["low"]
     confidence = table["confidence"]
-    axes[0].bar(middle, table["accuracy"], width, color=colors[0], edgecolor="white")
-    axes[0].plot(confidence, confidence, "o--", color=colors[1], label="perfect calibration")
+    axes[0].bar(middle, table["accuracy"], width, color=COLORS[0], edgecolor="white")
+    axes[0].plot(confidence, confidence, "o--", color=COLORS[1], label="perfect calibration")
     axes[0].set(title=title, ylabel="accuracy", xlim=(0, 1), ylim=(0, 1))
     axes[0].legend(loc="upper left")
     axes[1].bar(middle, table["count"], width, color="gray", edgecolor="white")
@@ -336,12 +318,9 @@ def save_figure(figure: Figure, folder: str | Path, *parts: str | int) -> Path:
 
 
 def health_grid(findings: pd.DataFrame, root: str | Path) -> Figure:
-    """Draw the first files in the findings of `health.check_folder(root)`.
-
-    A cross stands for a file that cannot be read.
-    """
+    """Draw the first twelve files of `health.check_folder(root)`; unreadable ones as a cross."""
     root = Path(root)
-    rows = [row for row in findings.itertuples() if (root / row.file).is_file()][:MAX_FINDINGS]
+    rows = [row for row in findings.itertuples() if (root / row.file).is_file()][:12]
     images = [_load_or_cross(root / row.file) for row in rows]
     titles = [f"{row.problem}\n{Path(row.file).name}" for row in rows]
     figure = image_grid(images, titles, f"{len(findings)} findings in {root.name}", 6, size=1.8)
@@ -365,7 +344,7 @@ def prediction_chart(image: object, top: pd.DataFrame, title: str = "Prediction"
     )
     _draw(left, image)
     left.set_axis_off()
-    sns.barplot(top, x="probability", y="class", color=sns.color_palette(PALETTE)[0], ax=right)
+    sns.barplot(top, x="probability", y="class", color=COLORS[0], ax=right)
     right.bar_label(right.containers[0], fmt="{:.1%}", padding=3)
     right.set(xlim=(0, 1.15), xticks=[0, 0.25, 0.5, 0.75, 1], ylabel="")
     figure.suptitle(title, fontsize=11)

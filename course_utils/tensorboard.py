@@ -22,7 +22,6 @@ import torch
 from PIL import Image
 from sklearn.metrics import confusion_matrix
 from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
-from tensorboard.compat.proto.event_pb2 import SessionLog
 from tensorboard.plugins.hparams import summary_v2
 from tensorboard.util.tensor_util import make_ndarray
 from torch import Tensor, nn
@@ -64,14 +63,10 @@ class TensorBoardLogger(Callback):
         hparams: Mapping[str, bool | float | str] | None = None,
         skip: Sequence[str] = (),
     ) -> None:
-        """Choose what to write where.
+        """Log to a folder, whose name is that of the run; `skip` some of the `PARTS`.
 
-        Args:
-            folder: The run; its name is shown by TensorBoard.
-            loaders: What to evaluate after each epoch, by name ("train", "val"): batches (images,
-                targets), neither shuffled nor augmented.
-            hparams: The hyperparameters, for the comparison with other runs.
-            skip: The `PARTS` to leave out.
+        After each epoch, all images of `loaders` ("train", "val") are classified; they should be
+        neither shuffled nor augmented.
         """
         if unknown := set(skip) - set(PARTS):
             raise ValueError(f"There is no part {min(unknown)!r}; choose from {', '.join(PARTS)}.")
@@ -89,7 +84,10 @@ class TensorBoardLogger(Callback):
         if run.history:
             return
         with self._without_side_effects(run):
-            _remove_logs(self.folder, ["train", "val", *self.loaders])
+            for name in ("", "train", "val", *self.loaders):
+                for file in (self.folder / name).glob("events.out.tfevents.*"):
+                    file.unlink()
+            (self.folder / "projector_config.pbtxt").unlink(missing_ok=True)
             if "text" in self.parts:
                 self._writer().add_text("run", _describe(run, self.loaders))
             if "graph" in self.parts:
@@ -179,25 +177,12 @@ class TensorBoardLogger(Callback):
 
     def _add_hparams(self) -> None:
         """Write the hyperparameters to this run; `SummaryWriter.add_hparams` would add another."""
-        metrics = [
-            summary_v2.Metric(quantity, group=name, display_name=f"{name} {quantity}")
-            for name in ("val", "train")
-            for quantity in QUANTITIES
-        ]
+        groups = ("val", "train")
+        metrics = [summary_v2.Metric(tag, group=name) for name in groups for tag in QUANTITIES]
         names = [summary_v2.HParam(name) for name in self.hparams]
         experiment = summary_v2.hparams_config_pb(names, metrics)
         for summary in (experiment, summary_v2.hparams_pb(self.hparams, self.folder.name)):
             self._writer().file_writer.add_summary(summary)
-
-
-def _remove_logs(folder: Path, names: Sequence[str]) -> None:
-    """Remove what a logger wrote to a folder, and nothing else."""
-    for run in (folder, *(folder / name for name in names)):
-        for file in run.glob("events.out.tfevents.*"):
-            file.unlink()
-    for embedding in folder.glob("[0-9]*/features"):
-        shutil.rmtree(embedding.parent)
-    (folder / "projector_config.pbtxt").unlink(missing_ok=True)
 
 
 def _class_names(loader: DataLoader) -> list[str]:
@@ -287,30 +272,21 @@ def _add_embedding(
 
 
 def read_tags(folder: str | Path) -> pd.DataFrame:
-    """List the tags in all logs below a folder.
-
-    Returns:
-        One row per tag and run: run, kind (see `read_logs`), tag, steps (how many) and last_step.
-    """
+    """List run, kind, tag, the number of steps and the last step in all logs below a folder."""
     groups = _read(Path(folder)).groupby(["run", "kind", "tag"])["step"]
     return groups.agg(steps="count", last_step="max").reset_index()
 
 
 def read_logs(folder: str | Path, kind: str = "scalars") -> pd.DataFrame:
-    """Read the values of one kind from all logs below a folder.
+    """Read run, tag, step, wall_time (seconds since 1970) and value from all logs below a folder.
 
     >>> frame = read_logs("build/logs")
     >>> frame[frame.tag == "loss"].pivot(index="step", columns="run", values="value")
 
-    Args:
-        folder: The folder that TensorBoard would be started with.
-        kind: "scalars", "images", "histograms", "pr_curves" or "text".
-
-    Returns:
-        One row per value: run, tag, step, wall_time (seconds since 1970) and value: a float, a PIL
-        image, or a string. A histogram is an array of rows (left edge, right edge, count). The six
-        rows of a precision-recall curve are true positives, false positives, true negatives, false
-        negatives, precision and recall, for thresholds from 0 to 1 in equal steps.
+    The values of "scalars" are floats, those of "images" PIL images, and those of "text" strings.
+    "histograms" are arrays of rows (left edge, right edge, count). "pr_curves" are arrays of six
+    rows: true positives, false positives, true negatives, false negatives, precision and recall,
+    for thresholds from 0 to 1 in equal steps.
     """
     frame = _read(Path(folder))
     frame = frame[frame.kind == kind].drop(columns="kind").reset_index(drop=True)
@@ -322,8 +298,8 @@ def save_images(images: pd.DataFrame, folder: str | Path) -> list[Path]:
     """Write images from `read_logs(..., "images")` as `<folder>/<run>/<tag>_<step>.png`."""
     files = []
     for row in images.itertuples():
-        tag = re.sub(r"[^\w-]+", "_", row.tag)
-        file = Path(folder) / row.run / f"{tag}_{row.step:04}.png"
+        name = re.sub(r"[^\w-]+", "_", row.tag)
+        file = Path(folder) / row.run / f"{name}_{row.step:04}.png"
         file.parent.mkdir(parents=True, exist_ok=True)
         row.value.save(file)
         files.append(file)
@@ -344,7 +320,7 @@ def _read(folder: Path) -> pd.DataFrame:
     for file in files:
         run = file.parent.relative_to(folder).as_posix()
         for event in EventFileLoader(str(file)).Load():
-            if event.session_log.status == SessionLog.START:  # resumed: earlier values do not count
+            if event.session_log.status == event.session_log.START:  # resumed: steps are repeated
                 rows = [row for row in rows if row[0] != run or row[3] < event.step]
             for value in event.summary.value:
                 # Only the first value of a tag has to say of which kind it is.

@@ -132,8 +132,8 @@ def test_summary_of_a_single_class_and_at_chance_level():
     ("targets", "predictions", "message"),
     [
         ([0, 1], [0], r"inconsistent numbers of samples: \[2, 1\]"),
-        ([0, 3], [0, 1], "from 0 to 2, not 0 to 3"),
-        ([0], [-1], "from 0 to 2, not -1 to 0"),
+        ([0, 3], [0, 1], "must be from 0 to 2"),
+        ([0], [-1], "must be from 0 to 2"),
         ([0, 1], [0.2, 0.9], "forget argmax"),
         ([0, 1], [np.nan, 1], "forget argmax"),
         ([0, 1], [[0, 1], [1, 0]], "forget argmax"),
@@ -335,9 +335,9 @@ def test_flipped_labels_come_first():
         ([[0.5, 0.5], [np.nan, np.nan]], [0, 1], "Some scores are NaN or infinite"),
         ([[np.inf, 0]], [0], "Some scores are NaN or infinite"),
         (np.eye(3), [0], "inconsistent numbers of samples"),
-        (np.eye(2), [0, 2], r"shape \(2, 2\) do not fit class indices from 0 to 2"),
-        (np.eye(2), [0, -1], "from -1 to 0"),
-        ([0.5, 0.5], [0, 1], r"shape \(2,\) do not fit"),
+        (np.eye(2), [0, 2], r"\(2, 2\) is not one row per image"),
+        (np.eye(2), [0, -1], "one column per class"),
+        ([0.5, 0.5], [0, 1], r"\(2,\) is not one row"),
         (np.eye(2), [0.5, 0.2], "forget argmax"),
     ],
 )
