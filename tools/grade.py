@@ -135,8 +135,9 @@ def student_of(path: Path, folder: Path, stem: str) -> str:
     student, *below = path.relative_to(folder).parts
     if below:
         return student
-    rest = COPY.sub("", path.stem).replace(stem, "")
-    rest = re.sub(rf"(?<!\d){stem[:2]}(?!\d)", "", rest).strip(" _-.")
+    name = COPY.sub("", path.stem)
+    ours = stem if stem in name else rf"(?<!\d){stem[:2]}(?!\d)"
+    rest = re.sub(rf"^(.*){ours}", r"\1", name).strip(" _-.")  # the last one
     return rest or folder.resolve().name
 
 

@@ -211,6 +211,7 @@ def test_whose_submission_it_is(notebook, course, tmp_path):
         f"grace-{STEM}.ipynb": "grace",
         "ben_02.ipynb": "ben",
         "02 Emmy Noether.ipynb": "Emmy Noether",
+        "group_02_02.ipynb": "group_02",
         f"Copy of {STEM}.ipynb": "class",
         f"{STEM}-Copy1.ipynb": "class",
         "Alan/deep/my solution.ipynb": "Alan",
