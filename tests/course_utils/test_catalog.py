@@ -1,23 +1,25 @@
-"""The catalog's sets: complete, as their data cards say, and never half-written."""
+"""The catalog's datasets: complete, as their data cards say, and never half-written."""
 
 import gzip
+import hashlib
 import io
 import os
 import pickle
 import re
-import signal
-import subprocess
-import sys
+import socketserver
 import tarfile
-import time
+import threading
+import zipfile
+from functools import partial
+from http.server import SimpleHTTPRequestHandler
 
 import numpy as np
 import pytest
 from PIL import Image
+from torchvision.datasets import CIFAR10
 
 from course_utils import catalog
 from course_utils.datasets import load_splits
-from course_utils.download import Source, checksum
 from course_utils.errors import DataError
 from course_utils.image_io import image_files
 
@@ -37,17 +39,24 @@ def counts(folder):
     }
 
 
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory):
+    root = tmp_path_factory.mktemp("data")
+    return {name: catalog.prepare_dataset(name, root) for name in ("fashion-mini", "cutouts")}
+
+
 @pytest.mark.parametrize(("name", "expected"), [("fashion-mini", FASHION), ("cutouts", CUTOUTS)])
-def test_a_bundled_set_is_whole(name, expected, tmp_path):
-    folder = catalog.prepare_dataset(name, tmp_path)
-    assert folder == tmp_path / name
+def test_a_bundled_dataset_is_complete_without_duplicates(name, expected, prepared):
+    folder = prepared[name]
     assert counts(folder) == expected
-    assert os.listdir(tmp_path) == [name]  # no scratch folder stays
+    assert sorted(os.listdir(folder.parent)) == ["cutouts", "fashion-mini"]  # nothing temporary
+    contents = {open(path, "rb").read() for path in image_files(folder)}
+    assert len(contents) == sum(map(sum, expected.values()))
+    assert catalog.prepare_dataset(name, folder.parent) == folder
 
 
-def test_the_data_cards_say_what_the_archives_hold(tmp_path, monkeypatch):
-    monkeypatch.setenv("COURSE_OUTPUT", str(tmp_path))
-    cutouts = load_splits("cutouts")
+def test_the_data_cards_say_what_the_archives_hold(prepared):
+    cutouts = load_splits(prepared["cutouts"])
     total = {
         name: sum(dataset.targets.count(label) for dataset in cutouts.values())
         for label, name in enumerate(cutouts["train"].classes)
@@ -56,10 +65,10 @@ def test_the_data_cards_say_what_the_archives_hold(tmp_path, monkeypatch):
     assert ", ".join(f"{name} ({count})" for name, count in total.items()) in card
     sizes = [len(cutouts[split]) for split in ("train", "val", "test")]
     assert "{} train, {} val and {} test".format(*sizes) in card
-    assert "{} train / {} val / {} test".format(*sizes) in catalog.CATALOG["cutouts"].description
+    assert "{} train / {} val / {} test".format(*sizes) in catalog.CATALOG["cutouts"]["description"]
     assert f"{sum(sizes)} color photographs" in card
 
-    fashion = load_splits("fashion-mini")
+    fashion = load_splits(prepared["fashion-mini"])
     card = (catalog.ARCHIVES / "fashion-mini.md").read_text("utf-8")
     for name in fashion["train"].classes:
         assert name in card
@@ -68,80 +77,33 @@ def test_the_data_cards_say_what_the_archives_hold(tmp_path, monkeypatch):
     assert f"{sum(sizes) * 10:,} gray images" in card
 
 
-def test_no_image_of_a_bundled_set_is_in_two_splits(tmp_path):
-    for name in ("fashion-mini", "cutouts"):
-        folder = catalog.prepare_dataset(name, tmp_path)
-        contents = [open(path, "rb").read() for path in image_files(folder)]
-        assert len(set(contents)) == len(contents)
-
-
-def test_the_images_of_fashion_mini_are_in_the_order_of_the_original(tmp_path):
-    folder = catalog.prepare_dataset("fashion-mini", tmp_path)
-    with Image.open(folder / "test" / "Ankle boot" / "00000.png") as image:
-        first = np.asarray(image)
-    # The very first test image of Fashion-MNIST is an ankle boot; these are the sum of its pixels
-    # and the brightest one, as read from the original file.
+def test_the_images_of_fashion_mini_are_in_the_order_of_the_original(prepared):
+    first = pixels(prepared["fashion-mini"] / "test" / "Ankle boot" / "00000.png")
+    # The first test image of Fashion-MNIST is an ankle boot; these are the sum of its pixels and
+    # the brightest one, as read from the original file.
     assert first.shape == (28, 28)
     assert (int(first.sum()), int(first.max())) == (33456, 255)
 
 
-def test_preparing_again_changes_nothing(tmp_path):
-    folder = catalog.prepare_dataset("cutouts", tmp_path)
-    before = {path: os.stat(path).st_mtime_ns for path in image_files(folder)}
-    assert catalog.prepare_dataset("cutouts", tmp_path) == folder
-    assert {path: os.stat(path).st_mtime_ns for path in image_files(folder)} == before
+def test_the_slower_of_two_processes_takes_the_folder_of_the_faster(tmp_path, monkeypatch):
+    def build(files, folder):
+        catalog._unpack(files, folder)
+        (tmp_path / "cutouts" / "train" / "birds").mkdir(parents=True)  # the other is done
 
-
-PREPARE = """
-import sys
-from pathlib import Path
-from course_utils.catalog import prepare
-print("go", flush=True)
-prepare("fashion-mini", Path(sys.argv[1]))
-"""
-
-
-def start_preparing(folder):
-    return subprocess.Popen([sys.executable, "-c", PREPARE, str(folder)], stdout=subprocess.PIPE)
-
-
-def test_two_processes_at_once_do_no_harm(tmp_path):
-    processes = [start_preparing(tmp_path) for _ in range(2)]
-    assert [process.wait(120) for process in processes] == [0, 0]
-    assert counts(tmp_path / "fashion-mini") == FASHION
-    assert os.listdir(tmp_path) == ["fashion-mini"]
-    for process in processes:
-        process.stdout.close()
-
-
-@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGKILL")
-def test_a_killed_process_leaves_no_set_that_looks_whole(tmp_path):
-    with start_preparing(tmp_path) as process:
-        process.stdout.readline()
-        deadline = time.monotonic() + 60
-        while not image_files(tmp_path) and not _scratch_images(tmp_path):
-            assert time.monotonic() < deadline
-        process.send_signal(signal.SIGKILL)
-    assert not (tmp_path / "fashion-mini").exists()
-    catalog.prepare_dataset("fashion-mini", tmp_path)
-    assert counts(tmp_path / "fashion-mini") == FASHION
-
-
-def _scratch_images(root):
-    return [path for path in root.glob(".fashion-mini-*/*/*/*.png")]
+    monkeypatch.setitem(catalog.BUILDERS, "cutouts", build)
+    assert catalog.prepare_dataset("cutouts", tmp_path) == tmp_path / "cutouts"
+    assert os.listdir(tmp_path) == ["cutouts"]
 
 
 def test_an_error_in_the_middle_leaves_nothing(tmp_path, monkeypatch):
-    saved = []
-
     def save(images, folder):
-        saved.append(folder)
-        if len(saved) == 3:
-            raise OSError(28, "No space left on device")
+        assert not (tmp_path / "fashion-mini").exists()  # another process would take it
         folder.mkdir(parents=True)
+        if folder.name == "Coat":
+            raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(catalog, "_save_images", save)
-    with pytest.raises(DataError, match="fashion-mini could not be written .* No space left"):
+    with pytest.raises(DataError, match="fashion-mini could not be written .No space left"):
         catalog.prepare_dataset("fashion-mini", tmp_path)
     assert os.listdir(tmp_path) == []
 
@@ -163,50 +125,74 @@ def test_find_takes_a_path(tmp_path, monkeypatch):
     (tmp_path / "photos").mkdir()
     (tmp_path / "notes.txt").touch()
     assert catalog.find_dataset("photos").samefile(tmp_path / "photos")
-    with pytest.raises(DataError, match="There is no folder fotos. In .* the folders photos."):
+    with pytest.raises(DataError, match="There is no folder fotos. Folders in .*: photos."):
         catalog.find_dataset("fotos")
     with pytest.raises(DataError, match="notes.txt is a file; give the folder"):
         catalog.find_dataset("notes.txt")
-    with pytest.raises(DataError, match="is no folder"):
+    with pytest.raises(DataError, match="Folders in photos: none"):
         catalog.find_dataset(tmp_path / "photos" / "cats")
 
 
-def idx(array):
-    header = b"\x00\x00\x08" + bytes([array.ndim]) + np.array(array.shape, ">i4").tobytes()
-    return gzip.compress(header + array.tobytes())
-
-
-def test_read_idx(tmp_path):
-    path = tmp_path / "images.gz"
-    images = np.arange(24, dtype=np.uint8).reshape(2, 3, 4)
-    path.write_bytes(idx(images))
-    np.testing.assert_array_equal(catalog.read_idx(path), images)
-    for content in (b"", b"text", gzip.compress(b"text"), idx(images)[:-9]):
-        path.write_bytes(content)
-        with pytest.raises(DataError, match="download it again"):
-            catalog.read_idx(path)
-    with pytest.raises(DataError, match=r"no file none.gz"):
-        catalog.read_idx(tmp_path / "none.gz")
-
-
 @pytest.fixture
-def at_hand(tmp_path, monkeypatch):
-    """Put files into the download folder as if they had been downloaded, and trust them."""
+def served(tmp_path, monkeypatch):
+    """Serve contents from 127.0.0.1 as the files of a dataset; give its files by name."""
+    (tmp_path / "web").mkdir()
+    handler = partial(SimpleHTTPRequestHandler, directory=tmp_path / "web")
+    monkeypatch.setattr(SimpleHTTPRequestHandler, "log_message", lambda *_: None)
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
 
-    def add(name, contents):
-        downloads = tmp_path / "downloads"
-        downloads.mkdir()
-        dataset = catalog.CATALOG[name]
-        sources = []
-        for source, content in zip(dataset.sources, contents, strict=True):
-            (downloads / source.file_name).write_bytes(content)
-            digest = checksum(downloads / source.file_name, "sha256:")
-            sources.append(Source(source.file_name, digest, "http://127.0.0.1:9/"))
-        trusted = catalog.DatasetInfo(name, "", "", tuple(sources), dataset.build)
-        monkeypatch.setitem(catalog.CATALOG, name, trusted)
-        return catalog.prepare_dataset(name, tmp_path)
+        def serve(name, *contents):
+            files = {}
+            known = catalog.CATALOG[name]["files"]
+            for address, content in zip(known, contents, strict=True):
+                path = tmp_path / "web" / address.rpartition("/")[2]
+                path.write_bytes(content)
+                digest = hashlib.md5(content).hexdigest()
+                files[f"http://127.0.0.1:{server.server_address[1]}/{path.name}"] = f"md5:{digest}"
+            monkeypatch.setitem(catalog.CATALOG[name], "files", files)
+            return [tmp_path / "web" / address.rpartition("/")[2] for address in files]
 
-    return add
+        yield serve
+        server.shutdown()
+
+
+def zipped(*names):
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name in names:
+            archive.writestr(name, name)
+    return buffer.getvalue()
+
+
+def test_a_file_is_downloaded_once_and_without_a_trace(served, tmp_path, capsys):
+    [file] = served("hotdog", zipped("hotdog/train/hotdog/1.png", "hotdog/test/other/2.png"))
+    folder = catalog.prepare_dataset("hotdog", tmp_path)
+    assert counts(folder) == {"train": [1], "test": [1]}
+    assert os.listdir(tmp_path / "downloads") == ["hotdog.zip"]
+    assert capsys.readouterr() == ("", "")
+    file.unlink()
+    folder.rename(tmp_path / "another name")
+    assert counts(catalog.prepare_dataset("hotdog", tmp_path)) == {"train": [1], "test": [1]}
+
+
+def test_a_file_that_differs_is_refused(served, tmp_path):
+    [file] = served("hotdog", zipped("hotdog/train/hotdog/1.png"))
+    file.write_bytes(b"<html>Sign in to the network</html>")
+    with pytest.raises(DataError, match="hotdog.zip could not be downloaded .checksum mismatch"):
+        catalog.prepare_dataset("hotdog", tmp_path)
+    assert not (tmp_path / "hotdog").exists() and not os.listdir(tmp_path / "downloads")
+
+
+def test_without_a_network_there_is_one_sentence(served, tmp_path, monkeypatch):
+    [file] = served("hotdog", b"")
+    file.unlink()
+    with pytest.raises(DataError, match="could not be downloaded .HTTPError.; check the network"):
+        catalog.prepare_dataset("hotdog", tmp_path)
+    nowhere = {"http://127.0.0.1:9/hotdog.zip": "md5:" + 32 * "0"}
+    monkeypatch.setitem(catalog.CATALOG["hotdog"], "files", nowhere)
+    with pytest.raises(DataError, match="could not be downloaded .ConnectionError.; check the net"):
+        catalog.prepare_dataset("hotdog", tmp_path)
 
 
 def pixels(path):
@@ -214,17 +200,22 @@ def pixels(path):
         return np.asarray(image)
 
 
-def test_fashion_mnist_from_its_four_files(at_hand):
+def idx(array):
+    header = b"\x00\x00\x08" + bytes([array.ndim]) + np.array(array.shape, ">i4").tobytes()
+    return gzip.compress(header + array.tobytes())
+
+
+def test_fashion_mnist_from_its_four_files(served, tmp_path):
     images = np.random.default_rng(0).integers(0, 256, (20, 28, 28), dtype=np.uint8)
     labels = np.arange(20, dtype=np.uint8) % 10
-    folder = at_hand(
-        "fashion-mnist", [idx(images), idx(labels), idx(images[:10]), idx(labels[:10])]
-    )
+    served("fashion-mnist", idx(images), idx(labels), idx(images[:10]), idx(labels[:10]))
+    folder = catalog.prepare_dataset("fashion-mnist", tmp_path)
     assert counts(folder) == {"train": [2] * 10, "test": [1] * 10}
+    assert (folder / "train" / "T-shirt-top").is_dir()
     np.testing.assert_array_equal(pixels(folder / "train" / "Trouser" / "00001.png"), images[11])
 
 
-def test_cifar10_from_its_archive(at_hand):
+def test_cifar10_from_its_archive(served, tmp_path, monkeypatch):
     generator = np.random.default_rng(0)
     data = {}
     for name in [*(f"data_batch_{number}" for number in range(1, 6)), "test_batch"]:
@@ -238,7 +229,10 @@ def test_cifar10_from_its_archive(at_hand):
             raw = pickle.dumps(content)
             entry.size = len(raw)
             archive.addfile(entry, io.BytesIO(raw))
-    folder = at_hand("cifar10", [buffer.getvalue()])
+    monkeypatch.setattr(CIFAR10, "_check_integrity", lambda _: True)  # knows the real files alone
+    monkeypatch.setitem(CIFAR10.meta, "md5", None)
+    served("cifar10", buffer.getvalue())
+    folder = catalog.prepare_dataset("cifar10", tmp_path)
     assert counts(folder) == {"train": [5, 5], "test": [1, 1]}
     red, green, blue = data["data_batch_2"]["data"][1].reshape(3, 32, 32)
     np.testing.assert_array_equal(
@@ -246,28 +240,17 @@ def test_cifar10_from_its_archive(at_hand):
     )
 
 
-def test_every_set_to_download_has_a_checksum_and_an_address():
-    for dataset in catalog.CATALOG.values():
-        for source in dataset.sources:
-            assert re.fullmatch(r"sha256:\w{64}|sha1:\w{40}|md5:\w{32}", source.checksum)
-            assert dataset.bundled or source.url.endswith(source.file_name.split("/")[-1])
-            assert not (dataset.bundled and source.url)
+def test_every_file_of_the_catalog_has_a_checksum():
+    for entry in catalog.CATALOG.values():
+        for file, checksum in entry["files"].items():
+            assert re.fullmatch(r"sha256:\w{64}|sha1:\w{40}|md5:\w{32}", checksum)
+            assert file.startswith("http") or (catalog.ARCHIVES / file).is_file()
 
 
-def test_the_command_line(tmp_path):
-    environment = os.environ | {"COURSE_OUTPUT": str(tmp_path)}
-
-    def run(*arguments):
-        command = [sys.executable, "-m", "course_utils", "data", *arguments]
-        return subprocess.run(command, capture_output=True, text=True, env=environment)
-
-    listed = run("list")
-    assert listed.returncode == 0
-    for name in catalog.CATALOG:
-        assert name in listed.stdout
-    assert run("get", "cutouts").returncode == 0
-    assert counts(tmp_path / "data" / "cutouts") == CUTOUTS
-    wrong = run("get", "imagenet")
-    assert wrong.returncode != 0
-    assert "no dataset 'imagenet'" in wrong.stderr
-    assert "Traceback" not in wrong.stderr
+def test_the_table_says_what_needs_the_network():
+    network = {row["name"]: row["network"] for row in catalog.catalog_table()}
+    assert network.keys() == catalog.CATALOG.keys()
+    assert [name for name in network if network[name] == "not needed"] == [
+        "fashion-mini",
+        "cutouts",
+    ]

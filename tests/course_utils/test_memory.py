@@ -5,7 +5,6 @@ from pathlib import Path
 import pytest
 import torch
 
-from course_utils import datasets
 from course_utils.datasets import InMemoryDataset, first_of_each_class, load_in_memory, load_splits
 from course_utils.errors import DataError
 from course_utils.transforms import resize_to_square
@@ -34,7 +33,7 @@ def test_all_parts_are_normalized_by_the_training_images():
     assert all(part.transform is None for part in memory.values())
 
 
-def test_a_transform_of_ones_own_takes_the_place_of_normalizing():
+def test_a_given_transform_replaces_normalization():
     memory = load_in_memory(PHOTOS, 24, mode="L", transform=lambda batch: batch.float())
     images, _ = memory["val"][0]
     assert images.shape == (1, 24, 24) and torch.equal(images, memory["val"].images[0].float())
@@ -55,15 +54,3 @@ def test_the_first_of_each_class_are_kept():
 def test_a_missing_folder_gets_a_sentence(tmp_path):
     with pytest.raises(DataError, match="There is no folder"):
         load_in_memory(tmp_path / "nowhere", 24)
-
-
-def test_fast_keeps_a_draft_for_the_next_time(tmp_path, monkeypatch):
-    monkeypatch.setenv("COURSE_OUTPUT", str(tmp_path))
-    slow, fast = load_in_memory(PHOTOS, 24), load_in_memory(PHOTOS, 24, fast=True)
-    assert len(list((tmp_path / "cache").iterdir())) == 3
-    monkeypatch.setattr(datasets, "_load", None)  # nothing is decoded again
-    again = load_in_memory(PHOTOS, 24, fast=True)
-    for name, part in slow.items():
-        assert torch.equal(fast[name].images, again[name].images)
-        assert torch.equal(fast[name].targets, part.targets)
-        assert (fast[name].images.float() - part.images.float()).abs().mean() < 8
