@@ -49,9 +49,7 @@ cli = typer.Typer(
 @cli.command(epilog="Example: python -m image_classifier train photos --output build/photos")
 def train(
     data: Folder,
-    output: Annotated[
-        Path | None, Option(help="For model and report.", show_default="build/model")
-    ] = None,
+    output: Annotated[Path | None, Option(show_default="build/model")] = None,
     backbone: Annotated[str, Option(help="Pretrained network.")] = "efficientnet_lite0",
     image_size: Annotated[int, Option(min=32, max=1024, help="In pixels.")] = 224,
     epochs: Annotated[int, Option(min=1, help="Maximum for the head.")] = 40,
@@ -74,9 +72,7 @@ def train(
 def evaluate(
     model: Model,
     data: Folder,
-    output: Annotated[
-        Path | None, Option(help="For the report.", show_default="build/evaluation")
-    ] = None,
+    output: Annotated[Path | None, Option(show_default="build/evaluation")] = None,
 ) -> None:
     """Evaluate a model file on a folder of images."""
     from image_classifier.evaluate import evaluate_classifier
@@ -86,9 +82,9 @@ def evaluate(
 
 
 def _print_result(metrics: "pandas.Series", output: Path) -> None:  # noqa: F821
-    from image_classifier.report import accuracy_text
+    from image_classifier.report import describe
 
-    typer.echo(accuracy_text(metrics))
+    typer.echo(describe(metrics))
     typer.echo(f"Report: {display_path(output / 'index.html')}")
 
 
@@ -119,7 +115,7 @@ def predict(
 @cli.command()
 def export(
     model: Model,
-    output: Annotated[Path | None, Option(help="File to write.", show_default="MODEL.onnx")] = None,
+    output: Annotated[Path | None, Option(show_default="MODEL.onnx")] = None,
 ) -> None:
     """Write a model file as ONNX."""
     from image_classifier.export import export_onnx
@@ -145,9 +141,7 @@ def app(
 @cli.command()
 def prepare(
     folder: Folder,
-    output: Annotated[
-        Path | None, Option(help="Folder to create.", show_default="FOLDER-prepared")
-    ] = None,
+    output: Annotated[Path | None, Option(show_default="FOLDER-prepared")] = None,
     seed: Seed = 0,
 ) -> None:
     """Check and split a folder of your own images."""

@@ -1,16 +1,12 @@
-"""A web page on this computer that classifies images.
-
->>> serve(load_classifier("build/model/model.pt"))
-"""
+"""A web page on this computer that classifies images."""
 
 import os
 from typing import Any
 
-import numpy as np
-from matplotlib import colormaps
 from PIL import Image
 from torch import Tensor
 
+from course_utils import plots
 from course_utils.errors import DataError
 from course_utils.explain import grad_cam
 from course_utils.image_io import load_image
@@ -58,22 +54,13 @@ def answer(classifier: ImageClassifier, path: str | None) -> tuple[str, dict[str
 
 
 def overlay(classifier: ImageClassifier, pixels: Tensor) -> Image.Image:
-    """Draw the Grad-CAM of the predicted class over a preprocessed image in gray."""
-    heat = grad_cam(classifier.net, classifier.normalize(pixels[None]))[0].numpy()
-    share = heat / heat.max() if heat.max() > 0 else heat
-    colors = colormaps["inferno"](share)[:, :, :3] * 255
-    gray = np.asarray(Image.fromarray(pixels.permute(1, 2, 0).numpy()).convert("L"))
-    weight = 0.15 + 0.6 * share[:, :, None]
-    mixed = (1 - weight) * gray[:, :, None] + weight * colors
-    return Image.fromarray(mixed.round().astype(np.uint8))
+    """Draw the Grad-CAM of the predicted class over a preprocessed image."""
+    attribution = grad_cam(classifier.net, classifier.normalize(pixels[None]))[0]
+    return Image.fromarray(plots.overlay(pixels, attribution))
 
 
 def build_page(classifier: ImageClassifier) -> Any:
-    """Build the Gradio page; `launch(**LAUNCH)` serves it.
-
-    Raises:
-        ModelFileError: Gradio is not installed.
-    """
+    """Build the Gradio page; `launch(**LAUNCH)` serves it."""
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     try:
         import gradio as gr
@@ -102,25 +89,19 @@ def build_page(classifier: ImageClassifier) -> Any:
 
 
 def serve(classifier: ImageClassifier, port: int | None = None) -> None:
-    """Serve the page until Ctrl-C, by default at the first free port from 7860.
-
-    Raises:
-        ModelFileError: Gradio is not installed, or the port is in use.
-    """
+    """Serve the page until Ctrl-C, by default at the first free port from 7860."""
     page = build_page(classifier)
-    import gradio as gr
+    from gradio import themes
 
     # System fonts: Gradio's default theme downloads fonts.
     fonts = {"font": ["system-ui", "sans-serif"], "font_mono": ["ui-monospace", "monospace"]}
-    theme = gr.themes.Default(**fonts)
+    options = {"theme": themes.Default(**fonts), "server_port": port, "prevent_thread_lock": True}
     try:
-        _, address, _ = page.launch(
-            **LAUNCH, theme=theme, server_port=port, prevent_thread_lock=True
-        )
+        _, url, _ = page.launch(**LAUNCH, **options)
     except OSError:
         ports = port or "7860 to 7959"
         raise ModelFileError(f"Port {ports} is in use. Choose another with --port.") from None
-    print(f"The page is at {address}, for this computer only. Stop it with Ctrl-C.", flush=True)
+    print(f"The page is at {url}, for this computer only. Stop it with Ctrl-C.", flush=True)
     try:
         page.block_thread()
     finally:

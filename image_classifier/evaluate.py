@@ -1,7 +1,4 @@
-"""Evaluate a classifier on images whose classes are known.
-
->>> evaluate_classifier("build/model/model.pt", "more photos", "build/evaluation")
-"""
+"""Evaluate a classifier on images whose classes are known."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -9,15 +6,8 @@ from pathlib import Path
 import pandas as pd
 import torch
 
+from course_utils import datasets
 from course_utils.catalog import find_dataset
-from course_utils.datasets import (
-    ImageFiles,
-    InMemoryDataset,
-    has_splits,
-    image_folder,
-    load_splits,
-    make_loader,
-)
 from course_utils.errors import DataError
 from course_utils.evaluation import predict_logits
 from course_utils.image_io import printable
@@ -29,35 +19,26 @@ BATCH_SIZE = 32
 
 
 def evaluate_classifier(model: str | Path, data: str | Path, output: str | Path) -> pd.Series:
-    """Evaluate a model file on a folder of images and write a report.
+    """Evaluate a model file on a folder of images, write a report, and return the metrics.
 
     Args:
         model: A file written by `train_classifier`.
         data: A folder with one subfolder per class. If it has splits, the test set is used.
         output: The folder for the report.
-
-    Returns:
-        The metrics.
-
-    Raises:
-        DataError: The folder cannot be used, or has classes that the classifier has not.
-        ModelFileError: The model file cannot be used.
     """
     classifier = load_classifier(model)
-    split = has_splits(find_dataset(data))
-    files = load_splits(data, mode="RGB")["test"] if split else image_folder(data, mode="RGB")
+    if datasets.has_splits(find_dataset(data)):
+        files = datasets.load_splits(data, mode="RGB")["test"]
+    else:
+        files = datasets.image_folder(find_dataset(data), mode="RGB")
     output = writable_folder(output)
     evaluation = evaluate_images(classifier, files)
     write_report(output, classifier, evaluation, f"Evaluated on {printable(Path(data).name)}")
     return evaluation.metrics
 
 
-def evaluate_images(classifier: ImageClassifier, files: ImageFiles) -> Evaluation:
-    """Predict all images of a dataset; classes are matched by name.
-
-    Raises:
-        DataError: The classifier lacks a class of the dataset, or an image cannot be read.
-    """
+def evaluate_images(classifier: ImageClassifier, files: datasets.ImageFiles) -> Evaluation:
+    """Predict all images of a dataset; classes are matched by name."""
     names = [printable(name) for name in files.classes]
     if unknown := sorted(set(names) - set(classifier.classes)):
         raise DataError(
@@ -65,19 +46,19 @@ def evaluate_images(classifier: ImageClassifier, files: ImageFiles) -> Evaluatio
             f"{', '.join(classifier.classes)}."
         )
     memory = decode_images(files, classifier)
-    probabilities, targets = predict_logits(classifier, make_loader(memory, BATCH_SIZE))
+    probabilities, targets = predict_logits(classifier, datasets.make_loader(memory, BATCH_SIZE))
     index = torch.tensor([classifier.classes.index(name) for name in names])
     paths = [path for path, _ in files.samples]
     return Evaluation(paths, classifier.classes, memory.images, index[targets], probabilities)
 
 
 def decode_images(
-    files: ImageFiles, classifier: ImageClassifier, batch_transform: Callable | None = None
-) -> InMemoryDataset:
-    """Decode and resize all images as the classifier needs them."""
+    files: datasets.ImageFiles, classifier: ImageClassifier, transform: Callable | None = None
+) -> datasets.InMemoryDataset:
+    """Decode and resize images for a classifier; `transform` is applied to batches of them."""
     resize = resize_to_square(classifier.image_size, classifier.resize_mode)
     try:
-        return InMemoryDataset.decode(files, resize, batch_transform=batch_transform)
+        return datasets.InMemoryDataset.decode(files, resize, batch_transform=transform)
     except DataError as error:
         raise DataError(
             f"{error} Remove the file or run `python -m image_classifier prepare FOLDER`, which "

@@ -1,8 +1,4 @@
-"""Export a classifier to ONNX, in float32 or quantized to int8.
-
->>> export_onnx(classifier, "build/model/model.onnx")
->>> onnx_probabilities("build/model/model.onnx", images)
-"""
+"""Export a classifier to ONNX, in float32 or quantized to int8."""
 
 import json
 import logging
@@ -23,25 +19,16 @@ INSTALL = "Export needs more packages: pip install 'course-utils[deploy]'."
 
 
 def export_onnx(classifier: ImageClassifier, path: str | Path) -> None:
-    """Write a classifier as an ONNX file.
+    """Write a classifier on the CPU as an ONNX file.
 
     The input "images" is uint8 of shape (batch, 3, image_size, image_size) for any batch size, the
     output is "probabilities". The metadata holds the class names, a JSON list under "classes".
-
-    Args:
-        classifier: A classifier on the CPU.
-        path: The file to write.
-
-    Raises:
-        ModelFileError: Packages are missing, or the file cannot be written.
     """
-    try:
+    size = classifier.image_size
+    with _exporting(path) as scratch:
         import onnx
         import onnxscript  # noqa: F401  torch.onnx needs it
-    except ImportError:
-        raise ModelFileError(INSTALL) from None
-    size = classifier.image_size
-    with _quiet(), _atomic(path) as scratch:
+
         program = torch.onnx.export(
             classifier.eval(),
             (torch.zeros(2, 3, size, size, dtype=torch.uint8),),
@@ -58,16 +45,7 @@ def export_onnx(classifier: ImageClassifier, path: str | Path) -> None:
 
 
 def onnx_probabilities(path: str | Path, images: Tensor, batch_size: int = 32) -> Tensor:
-    """Compute probabilities with onnxruntime on the CPU.
-
-    Args:
-        path: A file of `export_onnx` or `quantize_onnx`.
-        images: uint8 of shape (count, 3, image_size, image_size).
-        batch_size: Number of images per batch.
-
-    Raises:
-        ModelFileError: onnxruntime is missing, or the file is missing or damaged.
-    """
+    """Compute probabilities of uint8 images (count, 3, image_size, image_size) with onnxruntime."""
     try:
         import onnxruntime
     except ImportError:
@@ -83,35 +61,21 @@ def onnx_probabilities(path: str | Path, images: Tensor, batch_size: int = 32) -
 
 
 def quantize_onnx(classifier: ImageClassifier, images: Tensor, path: str | Path) -> None:
-    """Write a classifier as an ONNX file whose convolutions compute in int8.
+    """Write a classifier on the CPU as an ONNX file whose convolutions compute in int8.
 
-    Static quantization (Jacob et al. 2018): activation ranges are measured on some images. The
-    first convolution and depthwise convolutions keep float32: they have few weights, and
-    quantizing them changes most predictions.
-
-    Args:
-        classifier: A classifier on the CPU.
-        images: About a hundred training images, uint8 of shape (count, 3, image_size, image_size).
-        path: The file to write.
-
-    Raises:
-        ModelFileError: Packages are missing, or the file cannot be written.
+    Static quantization (Jacob et al. 2018): the activation ranges are measured on about a hundred
+    training images, uint8 of shape (count, 3, image_size, image_size). The first convolution and
+    the depthwise ones keep float32: quantizing their few weights changes most predictions.
     """
-    try:
+    batches = ({"images": batch.numpy()} for batch in images.split(16))
+    with _exporting(path) as scratch:
         from onnxruntime.quantization import CalibrationDataReader, QuantType, quantize_static
         from onnxruntime.quantization.shape_inference import quant_pre_process
-    except ImportError:
-        raise ModelFileError(INSTALL) from None
 
-    class Batches(CalibrationDataReader):
-        def __init__(self) -> None:
-            self.batches = iter(images.split(16))
+        class Batches(CalibrationDataReader):
+            def get_next(self) -> dict | None:
+                return next(batches, None)
 
-        def get_next(self) -> dict | None:
-            batch = next(self.batches, None)
-            return None if batch is None else {"images": batch.numpy()}
-
-    with _quiet(), _atomic(path) as scratch:
         float_model, prepared = scratch.with_name("float.onnx"), scratch.with_name("prepared.onnx")
         export_onnx(classifier, float_model)
         quant_pre_process(float_model, prepared, skip_symbolic_shape=True)
@@ -133,35 +97,30 @@ def _sensitive_convolutions(path: Path) -> list[str]:
     import onnx
 
     nodes = [node for node in onnx.load(path).graph.node if node.op_type == "Conv"]
-    grouped = [
-        node
+    groups = [
+        next((attribute.i for attribute in node.attribute if attribute.name == "group"), 1)
         for node in nodes
-        if any(attribute.name == "group" and attribute.i > 1 for attribute in node.attribute)
     ]
-    return [node.name for node in [*nodes[:1], *grouped]]
+    return [node.name for n, node in enumerate(nodes) if n == 0 or groups[n] > 1]
 
 
 @contextmanager
-def _atomic(path: str | Path) -> Iterator[Path]:
-    """Yield a scratch file that is moved to `path` if the block succeeds."""
-    path = Path(path)
+def _exporting(path: str | Path) -> Iterator[Path]:
+    """Yield a scratch file that is moved to `path` on success; keep the exporters quiet."""
+    path, level = Path(path), logging.root.manager.disable
+    logging.disable(logging.WARNING)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=path.parent, prefix=".export-") as folder:
+        with (
+            warnings.catch_warnings(action="ignore"),
+            tempfile.TemporaryDirectory(dir=path.parent, prefix=".export-") as folder,
+        ):
             yield Path(folder) / "model.onnx"
             os.replace(Path(folder) / "model.onnx", path)
+    except ImportError as error:
+        raise ModelFileError(INSTALL) from error
     except OSError as error:
         reason = error.strerror or error
         raise ModelFileError(f"{path.name} cannot be written: {reason}.") from error
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Suppress the warnings and log messages of the exporters."""
-    level = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        with warnings.catch_warnings(action="ignore"):
-            yield
     finally:
         logging.disable(level)

@@ -19,7 +19,7 @@ from course_utils.training import eval_mode
 from course_utils.transfer import TransferModel, build_backbone
 from course_utils.transforms import resize_to_square
 
-FORMAT, VERSION = "image_classifier", 1
+FORMAT = "image_classifier 1"
 SCHEMA = {
     "backbone": str,
     "classes": list,
@@ -42,11 +42,9 @@ class ImageClassifier(nn.Module):
     Attributes:
         net: Normalized images in, logits out.
         classes: Class names in the order of the logits.
-        image_size: Height and width of the input in pixels.
         resize_mode: See `transforms.resize_to_square`.
         temperature: Divides the logits; see `evaluation.fit_temperature`.
         threshold: Predictions with a smaller probability count as "not sure".
-        about: Facts for the model card: data, training, test accuracy.
     """
 
     def __init__(
@@ -108,7 +106,7 @@ def save_classifier(classifier: ImageClassifier, path: str | Path) -> None:
     """Write a classifier to one file, atomically."""
     fields = {name: getattr(classifier, name) for name in SCHEMA if name != "weights"}
     weights = classifier.state_dict()  # with mean and std
-    save_atomically({"format": FORMAT, "version": VERSION, **fields, "weights": weights}, path)
+    save_atomically({"format": FORMAT, **fields, "weights": weights}, path)
 
 
 def load_classifier(path: str | Path) -> ImageClassifier:
@@ -133,12 +131,8 @@ def load_classifier(path: str | Path) -> ImageClassifier:
 def _check_schema(content: dict, name: str) -> None:
     if content.get("format") != FORMAT:
         raise ModelFileError(
-            f"{name} is not a model file. `python -m image_classifier train FOLDER` creates one."
-        )
-    if content.get("version") != VERSION:
-        raise ModelFileError(
-            f"{name} has format version {content.get('version')}, but this program reads version "
-            f"{VERSION}. Train the model again."
+            f"{name} is not a model file of this version. Create one with "
+            "`python -m image_classifier train FOLDER`."
         )
     for field, kind in SCHEMA.items():
         if not isinstance(content.get(field), kind):

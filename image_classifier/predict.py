@@ -26,11 +26,8 @@ def predict_files(classifier: ImageClassifier, files: Sequence[str | Path]) -> p
     Returns:
         One row per file: file, class ("not sure" below the threshold), predicted (the most likely
         class in any case), probability, and problem (empty if the file was read).
-
-    Raises:
-        DataError: There is no image in the folders.
     """
-    paths = [path for file in files for path in _expand(file)]
+    paths = [p for file in files for p in (image_files(file) if Path(file).is_dir() else [file])]
     if not paths:
         raise DataError(f"There are no images in {', '.join(printable(file) for file in files)}.")
     batches = [paths[start : start + BATCH_SIZE] for start in range(0, len(paths), BATCH_SIZE)]
@@ -39,10 +36,6 @@ def predict_files(classifier: ImageClassifier, files: Sequence[str | Path]) -> p
         for batch in progress(batches, "predicting"):
             rows += _predict_batch(classifier, batch)
     return pd.DataFrame(rows, columns=COLUMNS)
-
-
-def _expand(path: str | Path) -> list[str | Path]:
-    return image_files(Path(path)) if Path(path).is_dir() else [path]
 
 
 def _predict_batch(classifier: ImageClassifier, paths: Sequence[str | Path]) -> list[dict]:

@@ -1,11 +1,7 @@
-"""Turn a folder of photographs into a checked and split dataset with a data card.
-
->>> prepare_folder("photos", "photos-prepared")  # writes train/, val/ and test/
-"""
+"""Turn a folder of photographs into a checked and split dataset with a data card."""
 
 import shutil
 import tempfile
-from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +13,7 @@ from course_utils.datasets import has_splits, image_folder, stratified_split
 from course_utils.errors import DataError
 from course_utils.health import check_folder
 from course_utils.image_io import printable
+from image_classifier.report import markdown
 
 FRACTIONS = {"train": 0.6, "val": 0.2, "test": 0.2}
 CARD = "DATA_CARD.md"
@@ -37,10 +34,6 @@ def prepare_folder(source: str | Path, target: str | Path, seed: int = 0) -> pd.
     Returns:
         One row per image: file (relative to `source`), class, set ("train", "val", "test" or "left
         out"), and why it was left out.
-
-    Raises:
-        DataError: The source cannot be used or already has splits, the target exists or cannot be
-            written, or a class has too few images.
     """
     source, target = Path(source), Path(target)
     if target.exists():
@@ -82,24 +75,23 @@ def _reasons(findings: pd.DataFrame) -> dict[str, str]:
 
 
 def _groups(files: list[str], findings: pd.DataFrame) -> np.ndarray:
-    """Number the groups of near-duplicates, which are the connected components of all pairs."""
+    """Number the groups of near-duplicates: the connected components of all pairs found."""
     index = {file: number for number, file in enumerate(files)}
-    near = findings[findings["problem"].str.startswith("near duplicate")]
-    rows = near["file"].map(index).to_numpy()
-    columns = near["detail"].str.removeprefix("same as ").map(index).to_numpy()
-    graph = coo_array((np.ones(len(near)), (rows, columns)), shape=(len(files), len(files)))
+    pairs = findings[findings["problem"].str.contains("duplicate")]
+    rows = pairs["file"].map(index)
+    columns = pairs["detail"].str.removeprefix("same as ").map(index)
+    graph = coo_array((np.ones(len(pairs)), (rows, columns)), shape=(len(files), len(files)))
     return connected_components(graph, directed=False)[1]
 
 
 def _assign_sets(table: pd.DataFrame, classes: list[str], seed: int) -> pd.Series:
     """Split the groups of each class at random; a group never spans two sets."""
     groups = table[table["why"] == ""].drop_duplicates("group")
-    counts = Counter(groups["class"])
-    for name in classes:
-        if counts[name] < len(FRACTIONS):
+    for name, count in groups["class"].value_counts().reindex(classes, fill_value=0).items():
+        if count < len(FRACTIONS):
             raise DataError(
-                f"Class {printable(name)!r} has {counts[name]} different usable images, but needs "
-                f"at least {len(FRACTIONS)}. Add images or remove the class."
+                f"Class {printable(name)!r} has {count} different usable images, but needs at "
+                f"least {len(FRACTIONS)}. Add images or remove the class."
             )
     parts = stratified_split([classes.index(name) for name in groups["class"]], FRACTIONS, seed)
     numbers = groups["group"].to_numpy()
@@ -124,27 +116,20 @@ def _data_card(name: str, table: pd.DataFrame, findings: pd.DataFrame, seed: int
     """Describe the dataset in Markdown (Gebru et al. 2018)."""
     kept, left_out = table[table["set"] != LEFT_OUT], table[table["set"] == LEFT_OUT]
     counts = pd.crosstab(kept["class"], kept["set"])[list(FRACTIONS)]
-    rows = [f"| {row[0]} | {row[1]} | {row[2]} | {row[3]} |" for row in counts.itertuples()]
-    files = [f"- {row.file}: {row.why}" for row in left_out.itertuples()] or ["- nothing"]
     others = findings[~findings["file"].isin(left_out["file"])]["problem"].value_counts(sort=False)
-    remarks = [f"- {problem}: {count}" for problem, count in others.items()] or ["- nothing"]
-    lines = [
-        f"# Data card: {name}",
-        "",
-        f"{len(kept)} images of {len(counts)} classes, split at random (seed {seed}) with the same "
-        "proportion of classes in each set. Near-duplicates are in the same set.",
-        "",
-        *["| class | train | val | test |", "| --- | --- | --- | --- |", *rows],
-        "",
-        *["## Left out", "", *files],
-        "",
-        *["## Other findings of the health check", "", *remarks],
-        "",
-        "## To be filled in by you",
-        "",
-        "- Who took the photographs, when, where, and with what?",
-        "- Did everybody who appears in them agree?",
-        "- Under which license may others use them?",
-        "- What is missing: lighting, seasons, backgrounds, sizes that occur in use but not here?",
-    ]
-    return "".join(f"{printable(line)}\n" for line in lines)
+    sections = {
+        "Images": [
+            f"{len(kept)} images of {len(counts)} classes, split at random (seed {seed}) with the "
+            "same proportion of classes in each set. Near-duplicates are in the same set.",
+            *(f"{name}: {a} train, {b} val, {c} test" for name, a, b, c in counts.itertuples()),
+        ],
+        "Left out": [f"{row.file}: {row.why}" for row in left_out.itertuples()],
+        "Other findings of the health check": [f"{name}: {n}" for name, n in others.items() if n],
+        "To be filled in by you": [
+            "Who took the photographs, when, where, and with what?",
+            "Did everybody who appears in them agree?",
+            "Under which license may others use them?",
+            "What occurs in use but not here: lighting, seasons, backgrounds, sizes?",
+        ],
+    }
+    return markdown(f"Data card: {name}", sections)

@@ -4,7 +4,7 @@ import json
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 import jinja2
@@ -21,24 +21,21 @@ from course_utils.errors import DataError
 from course_utils.image_io import printable
 from image_classifier.model import ImageClassifier
 
+TEMPLATES = jinja2.Environment(
+    loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True
+)
+macro_f1 = partial(f1_score, average="macro", zero_division=0)
+
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Predictions for images whose classes are known.
-
-    Attributes:
-        files: Paths of the images.
-        classes: Class names.
-        images: uint8 of shape (count, 3, height, width).
-        targets: Class indices of shape (count,).
-        probabilities: Shape (count, classes).
-    """
+    """Predictions for images whose classes are known."""
 
     files: list[str]
     classes: list[str]
-    images: Tensor
-    targets: Tensor
-    probabilities: Tensor
+    images: Tensor  # uint8, (count, 3, height, width)
+    targets: Tensor  # class indices, (count,)
+    probabilities: Tensor  # (count, classes)
 
     @property
     def predictions(self) -> Tensor:
@@ -50,36 +47,31 @@ class Evaluation:
         """Accuracy and macro F1 with 95 % intervals, top-2 accuracy, calibration error."""
         targets, predictions = self.targets.numpy(), self.predictions.numpy()
         correct = int((targets == predictions).sum())
-        low, high = metrics.accuracy_interval(correct, len(targets))
-        f1_low, f1_high = metrics.bootstrap_interval(macro_f1, targets, predictions, resamples=500)
+        interval = metrics.accuracy_interval(correct, len(targets))
+        f1_interval = metrics.bootstrap_interval(macro_f1, targets, predictions, resamples=500)
+        ece = metrics.expected_calibration_error(self.probabilities, self.targets)
         top_2 = self.probabilities.topk(2).indices == self.targets[:, None]
         return pd.Series(
             {
                 "images": float(len(targets)),
                 "accuracy": correct / len(targets),
-                "accuracy low": low,
-                "accuracy high": high,
+                "accuracy low": interval[0],
+                "accuracy high": interval[1],
                 "macro F1": macro_f1(targets, predictions),
-                "macro F1 low": f1_low,
-                "macro F1 high": f1_high,
+                "macro F1 low": f1_interval[0],
+                "macro F1 high": f1_interval[1],
                 "top-2 accuracy": top_2.any(dim=1).float().mean().item(),
-                "calibration error": metrics.expected_calibration_error(
-                    self.probabilities, self.targets
-                ),
+                "calibration error": ece,
             }
         )
 
 
-def macro_f1(targets: np.ndarray, predictions: np.ndarray) -> float:
-    """Compute the mean F1 of the classes that occur."""
-    return f1_score(targets, predictions, average="macro", zero_division=0)
-
-
-def accuracy_text(values: pd.Series) -> str:
-    """Describe the accuracy and its interval in words."""
+def describe(values: pd.Series) -> str:
+    """Describe accuracy and macro F1, with their intervals, in words."""
     return (
-        f"accuracy {values['accuracy']:.3f} on {values['images']:.0f} test images "
-        f"(95 % interval {values['accuracy low']:.3f} to {values['accuracy high']:.3f})"
+        f"accuracy {values['accuracy']:.3f} on {values['images']:.0f} test images (95 % interval "
+        f"{values['accuracy low']:.3f} to {values['accuracy high']:.3f}), macro F1 "
+        f"{values['macro F1']:.3f} ({values['macro F1 low']:.3f} to {values['macro F1 high']:.3f})"
     )
 
 
@@ -104,25 +96,23 @@ def write_report(
 ) -> None:
     """Write `index.html`, its figures, `metrics.json`, `predictions.csv` and `MODEL_CARD.md`.
 
-    Args:
-        output: An existing folder; files of an earlier report are replaced.
-        classifier: The classifier that was evaluated.
-        evaluation: Its predictions.
-        title: Title of the page.
-        history: Epochs of a training run, for the learning curves.
+    Files of an earlier report in the folder are replaced. `history` has the learning curves.
     """
     values, targets = evaluation.metrics, evaluation.targets
     numbers = {name: round(value, 6) for name, value in values.items()}
     (output / "metrics.json").write_text(json.dumps(numbers, indent=1) + "\n", "utf-8")
-    _prediction_table(evaluation).to_csv(output / "predictions.csv", index=False)
+    table = pd.DataFrame({"file": [printable(path) for path in evaluation.files]})
+    table["class"] = [classifier.classes[index] for index in targets.tolist()]
+    table["predicted"] = [classifier.classes[index] for index in evaluation.predictions.tolist()]
+    table["probability"] = np.round(evaluation.probabilities.amax(dim=1).tolist(), 4)
+    table.to_csv(output / "predictions.csv", index=False)
     card = _model_card(classifier, values)
-    (output / "MODEL_CARD.md").write_text(_markdown("Model card", card), "utf-8")
+    (output / "MODEL_CARD.md").write_text(markdown("Model card", card), "utf-8")
     classes = metrics.class_report(targets, evaluation.predictions, evaluation.classes)
     coverage = metrics.coverage_curve(evaluation.probabilities, targets)
-    page = _template().render(
+    page = TEMPLATES.get_template("report.html.j2").render(
         title=title,
-        summary=accuracy_text(values),
-        metrics=values,
+        summary=describe(values),
         classes=classes.round(3),
         figures=_save_figures(output, evaluation, history),
         coverage=coverage.iloc[[0, 50, 70, 80, 90, 95]].round(3),
@@ -131,22 +121,15 @@ def write_report(
     (output / "index.html").write_text(page, "utf-8")
 
 
-def _template() -> jinja2.Template:
-    loader = jinja2.FileSystemLoader(Path(__file__).parent)
-    environment = jinja2.Environment(loader=loader, autoescape=True, trim_blocks=True)
-    return environment.get_template("report.html.j2")
-
-
 def _save_figures(
     output: Path, evaluation: Evaluation, history: pd.DataFrame | None
 ) -> list[dict[str, str]]:
     """Save the figures; return the heading, file name and alt text of each."""
     saved = []
-    with plt.rc_context({"text.parse_math": False}):  # a class name may contain dollar signs
-        for name, heading, figure in _figures(evaluation, history):
-            path = plots.save_figure(figure, output, name)
-            saved.append({"heading": heading, "file": path.name, "alt": figure.get_label()})
-            plt.close(figure)
+    for name, heading, figure in _figures(evaluation, history):
+        path = plots.save_figure(figure, output, name)
+        saved.append({"heading": heading, "file": path.name, "alt": figure.get_label()})
+        plt.close(figure)
     return saved
 
 
@@ -171,18 +154,6 @@ def _figures(
     yield "reliability", "Calibration", plots.reliability_diagram(table)
 
 
-def _prediction_table(evaluation: Evaluation) -> pd.DataFrame:
-    best = evaluation.probabilities.max(dim=1)
-    return pd.DataFrame(
-        {
-            "file": [printable(path) for path in evaluation.files],
-            "class": [evaluation.classes[index] for index in evaluation.targets.tolist()],
-            "predicted": [evaluation.classes[index] for index in best.indices.tolist()],
-            "probability": np.round(best.values.tolist(), 4),
-        }
-    )
-
-
 def _model_card(classifier: ImageClassifier, values: pd.Series) -> dict[str, list[str]]:
     """Collect what users should know (Mitchell et al. 2019), as items below headings."""
     size = classifier.image_size
@@ -193,9 +164,7 @@ def _model_card(classifier: ImageClassifier, values: pd.Series) -> dict[str, lis
             *(f"{key}: {value}" for key, value in classifier.about.items()),
         ],
         "Results": [
-            accuracy_text(values),
-            f"macro F1 {values['macro F1']:.3f} (95 % interval {values['macro F1 low']:.3f} to "
-            f"{values['macro F1 high']:.3f})",
+            describe(values),
             f"predictions with a probability below {classifier.threshold:g} count as not sure",
         ],
         "Limitations": [
@@ -211,8 +180,9 @@ def _model_card(classifier: ImageClassifier, values: pd.Series) -> dict[str, lis
     }
 
 
-def _markdown(title: str, sections: dict[str, list[str]]) -> str:
-    parts = [f"# {title}"]
+def markdown(title: str, sections: dict[str, list[str]]) -> str:
+    """Format lists below headings."""
+    parts = [f"# {printable(title)}"]
     for heading, items in sections.items():
-        parts.append(f"## {heading}\n\n" + "\n".join(f"- {item}" for item in items))
+        parts.append(f"## {heading}\n\n" + "\n".join(f"- {printable(item)}" for item in items))
     return "\n\n".join(parts) + "\n"

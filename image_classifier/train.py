@@ -10,24 +10,18 @@ import torch
 from torch import Tensor
 from torchvision.transforms import v2
 
+from course_utils import transfer
 from course_utils.datasets import InMemoryDataset, load_splits, make_loader
 from course_utils.evaluation import fit_temperature, predict_logits
 from course_utils.image_io import printable
 from course_utils.training import EarlyStopping, History, best_device, fit, seed_everything
-from course_utils.transfer import (
-    TransferModel,
-    build_backbone,
-    extract_features,
-    freeze,
-    parameter_groups,
-    unfreeze,
-)
-from course_utils.transforms import BatchRandomHorizontalFlip
+from course_utils.transforms import BatchRandomHorizontalFlip, scale_and_normalize
 from image_classifier.evaluate import BATCH_SIZE, decode_images, evaluate_images
 from image_classifier.model import ImageClassifier, save_classifier
-from image_classifier.report import accuracy_text, writable_folder, write_report
+from image_classifier.report import describe, writable_folder, write_report
 
 MODEL_FILE = "model.pt"
+Memory = dict[str, InMemoryDataset]
 
 
 def train_classifier(
@@ -57,21 +51,15 @@ def train_classifier(
 
     Returns:
         The classifier, on the CPU, and its metrics on the test set.
-
-    Raises:
-        DataError: The folder or an image cannot be used, or `output` cannot be written.
-        WeightsError: There is no such backbone, or its weights are not available.
     """
     seed_everything(seed)
     splits = load_splits(data, mode="RGB", seed=seed)
     output = writable_folder(output)
-    net = TransferModel(build_backbone(backbone), len(splits["train"].classes))
+    net = transfer.TransferModel(transfer.build_backbone(backbone), len(splits["train"].classes))
     classes = [printable(name) for name in splits["train"].classes]
     classifier = ImageClassifier(net, classes, image_size, threshold=threshold).to(best_device())
-    memory = {
-        name: decode_images(splits[name], classifier, batch_transform=classifier.normalize)
-        for name in ("train", "val")
-    }
+    normalize = scale_and_normalize(net.backbone.mean, net.backbone.std)  # on the CPU
+    memory = {name: decode_images(splits[name], classifier, normalize) for name in ("train", "val")}
     history = _train_head(net, memory, epochs, seed)
     if fine_tune:
         history = _fine_tune(net, memory, fine_tune, seed)
@@ -81,7 +69,7 @@ def train_classifier(
     name, train, val = printable(Path(data).name), len(splits["train"]), len(splits["val"])
     classifier.about = {
         "data": f"{name}, {train} training and {val} validation images",
-        "test": accuracy_text(evaluation.metrics),
+        "test": describe(evaluation.metrics),
         "training": f"{backbone} pretrained on ImageNet; head trained for at most {epochs} epochs, "
         f"whole network for {fine_tune}; seed {seed}",
     }
@@ -90,12 +78,10 @@ def train_classifier(
     return classifier, evaluation.metrics
 
 
-def _train_head(
-    net: TransferModel, memory: dict[str, InMemoryDataset], epochs: int, seed: int
-) -> History:
+def _train_head(net: transfer.TransferModel, memory: Memory, epochs: int, seed: int) -> History:
     """Train the head on features that are computed once."""
     train, val = (
-        extract_features(net.backbone, make_loader(memory[name], BATCH_SIZE))
+        transfer.extract_features(net.backbone, make_loader(memory[name], BATCH_SIZE))
         for name in ("train", "val")
     )
     return fit(
@@ -108,17 +94,15 @@ def _train_head(
     )
 
 
-def _fine_tune(
-    net: TransferModel, memory: dict[str, InMemoryDataset], epochs: int, seed: int
-) -> History:
+def _fine_tune(net: transfer.TransferModel, memory: Memory, epochs: int, seed: int) -> History:
     """Train the whole network, except batch norm, at a low learning rate."""
-    freeze(net.backbone)
-    unfreeze(net.backbone)
+    transfer.freeze(net.backbone)
+    transfer.unfreeze(net.backbone)
     train = memory["train"]
     train.batch_transform = v2.Compose([BatchRandomHorizontalFlip(), train.batch_transform])
     loader = make_loader(train, BATCH_SIZE, shuffle=True, seed=seed)
     rates = [1e-3, 3e-4]
-    optimizer = torch.optim.AdamW(parameter_groups(net, *rates), weight_decay=0.01)
+    optimizer = torch.optim.AdamW(transfer.parameter_groups(net, *rates), weight_decay=0.01)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rates, epochs * len(loader))
     return fit(
         net,

@@ -15,7 +15,7 @@ import pytest
         ("export none.pt", "none.pt"),
         ("app none.pt", "none.pt"),
         ("prepare nowhere", "nowhere"),
-        ("prepare .", "empty"),
+        ("prepare .", "class"),
     ],
 )
 def test_mistakes_get_one_sentence(command, message, run, tmp_path, monkeypatch):

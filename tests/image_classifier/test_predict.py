@@ -4,6 +4,7 @@ import pandas as pd
 import pytest
 
 from course_utils.errors import DataError
+from course_utils.image_io import load_image
 from image_classifier.model import load_classifier, save_classifier
 from image_classifier.predict import predict_files
 
@@ -50,14 +51,8 @@ def test_below_the_threshold_the_class_is_not_sure(classifier, images):
     sure = predict_files(classifier, images[:6])
     assert sure["class"].tolist() == table["predicted"].tolist()[:6]
     for row, path in zip(sure.itertuples(), images, strict=False):
-        top = classifier.top(classifier_image(path)).iloc[0]
+        top = classifier.top(load_image(path)).iloc[0]
         assert (row.predicted, row.probability) == (top["class"], pytest.approx(top.probability))
-
-
-def classifier_image(path):
-    from course_utils.image_io import load_image
-
-    return load_image(path)
 
 
 def test_a_folder_stands_for_its_images(classifier, photos, images, tmp_path):
