@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -168,10 +169,10 @@ class InMemoryDataset(Dataset):
     batch_transform: Callable | None = None  # called with each batch, after `transform`
 
     def __post_init__(self) -> None:
-        if self.images.dtype != torch.uint8 or self.images.ndim != 4:
-            raise ValueError(f"images must be uint8 of four dimensions, not {self.images.shape}.")
-        if len(self.images) != len(self.targets):
-            raise ValueError(f"{len(self.images)} images but {len(self.targets)} targets.")
+        dtype, shape, count = self.images.dtype, tuple(self.images.shape), len(self.targets)
+        if dtype != torch.uint8 or len(shape) != 4 or shape[0] != count:
+            expected = f"uint8 of shape ({count}, channels, height, width)"
+            raise ValueError(f"images must be {expected}, not {dtype} of shape {shape}.")
         self.class_to_idx = {name: index for index, name in enumerate(self.classes)}
 
     def __len__(self) -> int:
@@ -206,67 +207,53 @@ class InMemoryDataset(Dataset):
         cache: str | Path | None = None,
         **transforms: Callable,
     ) -> "InMemoryDataset":
-        """Decode image files, with as many threads as torch uses.
+        """Decode image files, ignoring their transform, with as many threads as torch uses.
 
-        Args:
-            dataset: Image files; their own transform is ignored.
-            resize: Resizes PIL images to a common size, without randomness. With `draft`, a
-                transform of torchvision gets tensors, which is faster and differs by 1 of 255.
-            draft: See `load_image`; the size of the result suits large photographs.
-            cache: A folder for decoded images, which are used until a file or `resize` changes.
-            **transforms: `transform` and `batch_transform` of the result.
+        `resize` resizes PIL images to a common size, without randomness. With a `draft` size (see
+        `load_image`), a transform of torchvision gets tensors, which is faster and differs by 1 of
+        255. A folder `cache` keeps the results until a file or its decoding changes.
         """
+
+        def to_tensor(image: Image.Image) -> Tensor:
+            if draft is not None and isinstance(resize, v2.Transform):
+                return resize(F.pil_to_tensor(image))
+            return F.pil_to_tensor(resize(image))
+
+        def decode_all() -> Iterator[Tensor]:  # Pillow lets threads work at the same time
+            with ThreadPoolExecutor(torch.get_num_threads()) as threads:
+                load = partial(load_image, mode=dataset.mode, draft=draft)
+                yield from threads.map(lambda path: to_tensor(load(path)), paths)
+
+        paths = [path for path, _ in dataset.samples]
         if cache is None:
-            images = torch.stack(list(_decode_all(dataset, resize, draft)))
-        else:
-            file = Path(cache, f"{_fingerprint(dataset, resize, draft)}.npy")
+            images = torch.stack(list(decode_all()))
+        else:  # what a transform does is seen best in what it makes of an image
+            probe = to_tensor(Image.linear_gradient("L").resize((97, 61)).convert(dataset.mode))
+            file = Path(cache, f"{_fingerprint(paths, dataset.mode, draft, probe.tolist())}.npy")
             if not file.exists():
-                _write_images(_decode_all(dataset, resize, draft), len(dataset), file)
+                _write_images(decode_all(), (len(dataset), *probe.shape), file)
             images = torch.from_numpy(np.load(file, mmap_mode="c"))  # writes stay in memory
         targets = torch.tensor(dataset.targets, dtype=torch.int64)
         return cls(images, targets, dataset.classes, **transforms)
 
 
-def _decode_all(dataset: ImageFiles, resize: Callable, draft: int | None) -> Iterator[Tensor]:
-    """Decode images in order; Pillow lets threads work at the same time."""
-
-    def decode(sample: tuple[str, int]) -> Tensor:
-        return _to_tensor(load_image(sample[0], dataset.mode, draft), resize, draft)
-
-    with ThreadPoolExecutor(torch.get_num_threads()) as threads:
-        yield from threads.map(decode, dataset.samples)
-
-
-def _to_tensor(image: Image.Image, resize: Callable, draft: int | None) -> Tensor:
-    if draft is not None and isinstance(resize, v2.Transform):
-        return resize(F.pil_to_tensor(image))
-    return F.pil_to_tensor(resize(image))
-
-
-def _fingerprint(dataset: ImageFiles, resize: Callable, draft: int | None) -> str:
+def _fingerprint(paths: list[str], *settings: object) -> str:
     """Make a name that changes with the files and with what is done to them."""
-    # What a transform does is seen best in what it makes of an image.
-    gradient = Image.linear_gradient("L").resize((97, 61)).convert(dataset.mode)
-    probe = _to_tensor(gradient, resize, draft).numpy()
-    key = [dataset.mode, draft, probe.shape, probe.tobytes()]
-    for path, _ in dataset.samples:
-        status = os.stat(path) if os.path.exists(path) else None  # `load_image` has a message
-        key += [os.path.abspath(path), status and (status.st_size, status.st_mtime_ns)]
-    return hashlib.sha256(repr(key).encode()).hexdigest()[:16]
+    stats = [os.stat(path) if os.path.exists(path) else None for path in paths]
+    times = [(stat.st_size, stat.st_mtime_ns) if stat else None for stat in stats]
+    key = repr([settings, [os.path.abspath(path) for path in paths], times])
+    return hashlib.sha256(key.encode()).hexdigest()[:16]
 
 
-def _write_images(images: Iterable[Tensor], count: int, file: Path) -> None:
+def _write_images(images: Iterable[Tensor], shape: tuple[int, ...], file: Path) -> None:
     """Write images into a `.npy` file one by one; the file appears when it is complete."""
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=file.parent) as folder:
             with open(Path(folder, file.name), "wb") as stream:
-                for index, image in enumerate(images):
-                    if index == 0:
-                        header = {"descr": "|u1", "fortran_order": False}
-                        header["shape"] = (count, *image.shape)
-                        np.lib.format.write_array_header_1_0(stream, header)
-                    stream.write(image.numpy().tobytes())
+                header = {"descr": "|u1", "fortran_order": False, "shape": shape}
+                np.lib.format.write_array_header_1_0(stream, header)
+                stream.writelines(image.numpy().tobytes() for image in images)
             os.replace(Path(folder, file.name), file)
     except OSError as error:
         reason = error.strerror or error

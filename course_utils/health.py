@@ -32,13 +32,12 @@ LUMA_AND_CHROMA = np.array(
 )
 
 
-Report = Callable[[str, str, Path, object], None]  # level, problem, path, detail
+Report = Callable[[str, str, Path, str | Path | Exception], None]
 
 
 @dataclass
 class _Picture:
     path: Path
-    file: str  # relative to the root
     split: str  # "" if there are no splits
     label: str
     digest: str = ""  # "" if it cannot be read
@@ -60,9 +59,11 @@ def check_folder(root: str | Path) -> pd.DataFrame:
     """
     root, rows, pictures, folders, classes = Path(root), [], [], {}, {}
 
-    def report(level: str, problem: str, path: Path, detail: object) -> None:
+    def report(level: str, problem: str, path: Path, detail: str | Path | Exception) -> None:
         if isinstance(detail, Exception):
             detail = str(detail).replace(printable(path), path.name)
+        elif isinstance(detail, Path):
+            detail = f"same as {detail.relative_to(root).as_posix()}"
         rows.append((level, problem, path.relative_to(root).as_posix(), detail))
 
     try:
@@ -70,15 +71,14 @@ def check_folder(root: str | Path) -> pd.DataFrame:
         for split, folder in folders.items():
             classes[split] = _check_layout(folder, report)
             for label, paths in classes[split].items():
-                files = [(path, path.relative_to(root).as_posix()) for path in paths]
-                pictures += [_Picture(path, file, split, label) for path, file in files]
+                pictures += [_Picture(path, split, label) for path in paths]
     except DataError as error:  # missing, unreadable, or unclear
         report("error", "unusable folder", root, error)
     for label in sorted(set().union(*classes.values())):
-        having = [split for split in classes if label in classes[split]]
-        for split in classes.keys() - having:
-            detail = f"only in {', '.join(having)}"
-            report("error", "class missing in a split", folders[split] / label, detail)
+        splits = [split for split in classes if label in classes[split]]
+        for split in classes.keys() - splits:
+            missing = folders[split] / label
+            report("error", "class missing in a split", missing, f"only in {', '.join(splits)}")
     with ThreadPoolExecutor() as threads:
         checks = threads.map(lambda picture: _check_file(picture, report), pictures)
         list(progress(checks, "checking images", len(pictures)))
@@ -95,12 +95,11 @@ def check_folder(root: str | Path) -> pd.DataFrame:
 def _check_layout(folder: Path, report: Report) -> dict[str, list[Path]]:
     """Check the folders of a split; return the image files of each class."""
     classes = {path.name: [*map(Path, image_files(path))] for path in subfolders(folder)}
-    for name, paths in classes.items():
-        if not paths:
-            report("error", "empty class folder", folder / name, "no image in it")
+    for name in (name for name, paths in classes.items() if not paths):
+        report("error", "empty class folder", folder / name, "no image in it")
     if len(classes) < 2:
-        detail = f"class folders: {', '.join(classes) or 'none'}"
-        report("error", "fewer than two classes", folder, detail)
+        names = ", ".join(classes) or "none"
+        report("error", "fewer than two classes", folder, f"class folders: {names}")
     if loose := sorted(path.name for path in folder.iterdir() if is_image_name(path.name)):
         detail = f"{len(loose)} images, for example {loose[0]}"
         report("error", "images outside a class folder", folder, detail)
@@ -164,7 +163,7 @@ def _report_duplicates(
             kinds.pop("", None)
         for kind, other in kinds.items():
             level = "error" if kind else "warning"
-            report(level, problem + kind, picture.path, f"same as {other.file}")
+            report(level, problem + kind, picture.path, other.path)
         firsts[group].setdefault((picture.split, picture.label), picture)
 
 

@@ -21,14 +21,9 @@ warnings.filterwarnings("ignore", module="PIL")
 def load_image(path: str | Path, mode: str = "RGB", draft: int | None = None) -> Image.Image:
     """Read an image upright, on white where it is transparent, with 8 bits per channel.
 
-    Args:
-        path: The file; of an animation, the first frame is read.
-        mode: "RGB", "L" (gray), or "RGBA" (keeps transparency).
-        draft: Decode a JPEG file at 1/2, 1/4 or 1/8 of its size if both sides keep at least this
-            many pixels: several times faster, with slightly different pixels.
-
-    Raises:
-        DataError: The file is missing, damaged, or not an image.
+    The mode is "RGB", "L" (gray), or "RGBA" (keeps transparency). With `draft`, JPEG files are
+    decoded at 1/2, 1/4 or 1/8 of their size if both sides keep at least this many pixels: several
+    times faster, with slightly different pixels. What is missing or damaged is a DataError.
     """
     name = printable(path)
     try:

@@ -23,12 +23,11 @@ def mean_and_std(batches: Iterable[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tens
     """Compute the mean and standard deviation of each channel over all pixels, in one pass.
 
     Averaging the standard deviations of single images, as many tutorials do, gives too small a
-    value: it leaves out how the images differ from each other. The running sums are merged with
-    the formula of Chan et al. (1983), which avoids cancellation.
+    value: it leaves out how the images differ from each other. Sums are merged with the formula of
+    Chan et al. (1983), which avoids cancellation.
 
     Args:
-        batches: Pairs (images, targets); images of shape (batch, channels, height, width), uint8
-            (scaled to 0..1) or floating point (unchanged). Image sizes may differ between batches.
+        batches: Pairs (images, targets); uint8 images are scaled to 0..1.
 
     Returns:
         Mean and population standard deviation, float32 of shape (channels,).
@@ -51,11 +50,9 @@ def mean_and_std(batches: Iterable[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tens
 
 
 def image_properties(dataset: Dataset) -> pd.DataFrame:
-    """Read size and mode of every image from its header.
+    """Read path, class, width, height (before EXIF rotation) and mode of every image's header.
 
-    Returns:
-        One row per image: path, class, width and height in pixels (as stored, before any EXIF
-        rotation), mode. Unreadable files have 0, 0 and "unreadable".
+    Unreadable files have width and height 0 and the mode "unreadable".
     """
     rows = []
     for path, label in dataset.samples:

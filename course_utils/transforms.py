@@ -27,10 +27,8 @@ def _fit_into_square(image: Tensor, size: int) -> Tensor:
 def resize_to_square(size: int, mode: str = "pad") -> v2.Transform:
     """Resize images (PIL or tensors) of any shape to size x size pixels.
 
-    Args:
-        size: Side of the result in pixels.
-        mode: "pad" keeps the whole image and its proportions, "crop" keeps the proportions of the
-            central square, "squash" keeps the whole image and distorts it.
+    "pad" keeps the whole image and its proportions, "crop" keeps the proportions of the central
+    square, "squash" keeps the whole image and distorts it.
     """
     if mode == "pad":  # resized first: a square around a panorama may not fit into memory
         return v2.Compose([partial(_fit_into_square, size=size), PadToSquare()])
@@ -49,10 +47,7 @@ def scale_and_normalize(mean: Tensor, std: Tensor) -> v2.Transform:
 
 
 class BatchRandomHorizontalFlip(nn.Module):
-    """Flip each image of a batch with probability p.
-
-    torchvision's transforms sample once per call, so they flip all images of a batch or none.
-    """
+    """Flip each image of a batch with probability p; torchvision's flips all of them or none."""
 
     def __init__(self, p: float = 0.5) -> None:
         """Store the probability."""
