@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import pandas as pd
+import psutil
 import torch
 
 from course_utils.training import amp_dtype
@@ -89,7 +90,7 @@ def table(found: list[Row]) -> str:
     return frame.to_string(index=False, max_colwidth=90, justify="left")
 
 
-def machine() -> dict[str, str | int | None]:
+def machine() -> dict[str, str | float | None]:
     """Describe the machine, for the head of every table."""
     name = platform.processor() or platform.machine()
     info = Path("/proc/cpuinfo")
@@ -102,6 +103,7 @@ def machine() -> dict[str, str | int | None]:
         "threads of torch": torch.get_num_threads(),
         "instructions": torch.backends.cpu.get_cpu_capability(),
         "reduced precision": str(amp_dtype(torch.device("cpu"))),
+        "GiB of memory": round(psutil.virtual_memory().total / 2**30, 1),
         "system": platform.platform(),
         "python": platform.python_version(),
         "torch": torch.__version__,

@@ -6,7 +6,7 @@ learning rate.
 """
 
 import argparse
-import shutil
+import gzip
 import time
 from collections.abc import Callable, Iterable
 
@@ -180,8 +180,9 @@ def fashion_mnist(options: argparse.Namespace) -> list[Row]:
     """Train until the test accuracy is 90 %, and for five minutes."""
     root = output_folder("bench")
     if options.fashion_mnist:
-        raw = root / "FashionMNIST" / "raw"
-        shutil.copytree(options.fashion_mnist, raw, dirs_exist_ok=True)
+        raw = output_folder("bench", "FashionMNIST", "raw")
+        for file in options.fashion_mnist.glob("*-ubyte.gz"):
+            (raw / file.stem).write_bytes(gzip.decompress(file.read_bytes()))
     try:
         parts = {
             "train": FashionMNIST(root, True, download=True),

@@ -20,11 +20,11 @@ from PIL import Image
 from torchvision.datasets import FashionMNIST
 from torchvision.datasets.mnist import read_sn3_pascalvincent_tensor
 
+from course_utils.catalog import SHEET_COLUMNS
 from tools.archive import ARCHIVES, write_archive
 
 # Images of each class, from the beginning of the file: Fashion-MNIST is already shuffled.
 TRAIN, VAL, TEST = 500, 100, 100
-COLUMNS = 25  # images in a row of a sheet
 
 
 def read_idx(path: Path) -> np.ndarray:
@@ -36,16 +36,16 @@ def read_idx(path: Path) -> np.ndarray:
 
 
 def sheet(images: np.ndarray) -> bytes:
-    """Arrange images in rows of `COLUMNS` and encode them as one lossless WebP file.
+    """Arrange images in rows of `SHEET_COLUMNS` and encode them as one lossless WebP file.
 
     One sheet per class is a third smaller than 7,000 files.
 
     Args:
-        images: uint8 array of shape (count, 28, 28), count a multiple of `COLUMNS`.
+        images: uint8 array of shape (count, 28, 28), count a multiple of `SHEET_COLUMNS`.
     """
-    rows = len(images) // COLUMNS
-    grid = images.reshape(rows, COLUMNS, 28, 28).swapaxes(1, 2)
-    pixels = grid.reshape(rows * 28, COLUMNS * 28)
+    rows = len(images) // SHEET_COLUMNS
+    grid = images.reshape(rows, SHEET_COLUMNS, 28, 28).swapaxes(1, 2)
+    pixels = grid.reshape(rows * 28, SHEET_COLUMNS * 28)
     buffer = io.BytesIO()
     picture = Image.fromarray(pixels).convert("RGB")
     picture.save(buffer, "WEBP", lossless=True, quality=100, method=6)
