@@ -14,11 +14,16 @@ from torch.utils.data import DataLoader
 
 from course_utils.errors import TrainingError, WeightsError
 
+PARTS = ("optimizer", "model", "scaler", "scheduler")  # of a `TrainerState`
+
 
 def save_checkpoint(run: Any, path: str | Path) -> None:
-    """Write the state of a `TrainerState`; raise TrainingError if it cannot be written."""
+    """Write all that a bit-for-bit resume of a `TrainerState` needs, or raise TrainingError."""
+    state = {key: getattr(run, key).state_dict() for key in PARTS if getattr(run, key) is not None}
+    state |= {"history": run.history.rows, "best_weights": run.best_weights, "stop": run.stop}
+    state["random"] = get_random_state(run.train_loader)
     try:
-        save_atomically(run.state_dict(), path)
+        save_atomically(state, path)
     except WeightsError as error:
         raise TrainingError(str(error)) from error
 
@@ -29,10 +34,17 @@ def load_checkpoint(run: Any, path: str | Path) -> None:
     if "optimizer" not in state:
         raise WeightsError(f"{name} holds weights only, and no run to resume: use load_weights.")
     _require_fit(run.model, state["model"], name)
+    if ("scheduler" in state) != (run.scheduler is not None):
+        raise WeightsError(f"{name} belongs to a different run: only one of them has a scheduler.")
     try:
-        run.load_state_dict(state)
-    except Exception as error:  # optimizers, schedulers and callbacks raise many kinds
+        for part in PARTS:
+            if part in state:
+                getattr(run, part).load_state_dict(state[part])
+        set_random_state(state["random"], run.train_loader)
+    except Exception as error:  # optimizers and schedulers raise many kinds
         raise WeightsError(f"{name} belongs to a different run: {error}.") from error
+    run.history.rows[:] = state["history"]
+    run.best_weights, run.stop = state["best_weights"], state["stop"]
 
 
 def save_atomically(state: dict[str, Any], path: str | Path) -> None:
@@ -67,42 +79,17 @@ def load_into(model: nn.Module, weights: dict[str, Tensor], name: str) -> None:
     model.load_state_dict(weights)
 
 
-def _require_fit(model: nn.Module, weights: Any, name: str) -> None:
-    """Refuse weights that do not fit; `load_state_dict` does so after loading those that fit."""
-    _require_weights(weights, name)
-    own = {key: tuple(value.shape) for key, value in model.state_dict().items()}
-    given = {key: tuple(value.shape) for key, value in weights.items()}
-    for key in own | given:
-        if own.get(key) != given.get(key):
-            raise WeightsError(
-                f"{name} does not fit this network: {key} is {given.get(key, 'missing')} in the "
-                f"file and {own.get(key, 'missing')} in the network."
-            )
-
-
-def _require_weights(weights: Any, name: str) -> None:
-    if not isinstance(weights, dict) or not all(isinstance(v, Tensor) for v in weights.values()):
-        raise WeightsError(f"{name} holds no weights by name, and was not loaded.")
-
-
 def read_weights(path: str | Path) -> dict[str, Tensor]:
-    """Read the weights of a checkpoint, or a plain state dict; see `read_file`.
-
-    With early stopping, a checkpoint has those of the last epoch to resume from, and the best so
-    far, which are returned.
-    """
+    """Read a plain state dict, or the weights of a checkpoint: the best ones of early stopping."""
     state = read_file(path)
     weights = state.get("best_weights") or state.get("model", state)
-    _require_weights(weights, Path(path).name)
+    if not isinstance(weights, dict) or not all(isinstance(v, Tensor) for v in weights.values()):
+        raise WeightsError(f"{Path(path).name} holds no weights by name, and was not loaded.")
     return weights
 
 
 def read_file(path: str | Path) -> dict[str, Any]:
-    """Read a dictionary that `torch.save` wrote, to the CPU, without running code from the file.
-
-    Raises:
-        WeightsError: It cannot be read, or contains more than tensors, numbers and text.
-    """
+    """Read a dictionary of tensors, numbers and text to the CPU; no code in the file is run."""
     path = Path(path)
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
@@ -118,15 +105,26 @@ def read_file(path: str | Path) -> dict[str, Any]:
     return state
 
 
+def _require_fit(model: nn.Module, weights: dict[str, Any], name: str) -> None:
+    """Refuse weights that do not fit; `load_state_dict` does so after loading those that fit."""
+    own = {key: tuple(value.shape) for key, value in model.state_dict().items()}
+    given = {key: tuple(getattr(value, "shape", ())) for key, value in weights.items()}
+    for key in own | given:
+        if own.get(key) != given.get(key):
+            raise WeightsError(
+                f"{name} does not fit this network: {key} is {given.get(key, 'missing')} in the "
+                f"file and {own.get(key, 'missing')} in the network."
+            )
+
+
 def get_random_state(loader: DataLoader) -> dict[str, Any]:
     """Collect the states of all random generators that training uses, also those of a loader."""
-    version, internal, gauss = random.getstate()
-    numpy_state = np.random.get_state()  # noqa: NPY002
+    name, keys, *rest = np.random.get_state()  # noqa: NPY002
     return {
-        "python": [version, list(internal), gauss],
-        "numpy": [numpy_state[0], torch.from_numpy(numpy_state[1].copy()), *numpy_state[2:]],
+        "python": random.getstate(),
+        "numpy": (name, torch.from_numpy(keys), *rest),
         "torch": torch.get_rng_state(),
-        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+        "cuda": torch.cuda.get_rng_state_all(),
         "mps": torch.mps.get_rng_state() if torch.backends.mps.is_available() else None,
         "loader": [generator.get_state() for generator in _generators(loader)],
     }
@@ -134,13 +132,10 @@ def get_random_state(loader: DataLoader) -> dict[str, Any]:
 
 def set_random_state(state: dict[str, Any], loader: DataLoader) -> None:
     """Restore what `get_random_state` returned, for the same loader or an equal one."""
-    version, internal, gauss = state["python"]
-    random.setstate((version, tuple(internal), gauss))
-    name, keys, *rest = state["numpy"]
-    np.random.set_state((name, keys.numpy(), *rest))  # noqa: NPY002
+    random.setstate(state["python"])
+    np.random.set_state(state["numpy"])  # noqa: NPY002
     torch.set_rng_state(state["torch"])
-    if state["cuda"] and torch.cuda.is_available():
-        torch.cuda.set_rng_state_all(state["cuda"])
+    torch.cuda.set_rng_state_all(state["cuda"])
     if state["mps"] is not None and torch.backends.mps.is_available():
         torch.mps.set_rng_state(state["mps"])
     for generator, kept in zip(_generators(loader), state["loader"], strict=True):
@@ -148,6 +143,6 @@ def set_random_state(state: dict[str, Any], loader: DataLoader) -> None:
 
 
 def _generators(loader: DataLoader) -> list[torch.Generator]:
-    """Find the generators that decide the order of a loader, each once."""
+    """Find the generators that decide the order of a loader."""
     found = [loader.generator, getattr(loader.sampler, "generator", None)]
-    return list({id(generator): generator for generator in found if generator is not None}.values())
+    return [generator for generator in found if generator is not None]

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
+from torchvision.models.resnet import BasicBlock, ResNet
 
 
 def count_parameters(model: nn.Module) -> int:
@@ -14,34 +14,26 @@ def count_parameters(model: nn.Module) -> int:
 
 
 class ConvBlock(nn.Sequential):
-    """3x3 convolution, batch norm, ReLU, and optionally dropout of whole channels.
-
-    The convolution has no bias: batch norm would subtract it.
-    """
+    """3x3 convolution, batch norm, ReLU, and optionally dropout of whole channels."""
 
     def __init__(
         self, in_channels: int, out_channels: int, stride: int = 1, dropout: float = 0.0
     ) -> None:
         """Build the block; a stride of 2 halves height and width."""
-        layers = [
+        super().__init__(
             nn.Conv2d(in_channels, out_channels, 3, stride=stride, padding=1, bias=False),
-            nn.BatchNorm2d(out_channels),
+            nn.BatchNorm2d(out_channels),  # would subtract a bias of the convolution
             nn.ReLU(),
-        ]
+        )
         if dropout:
-            layers.append(nn.Dropout2d(dropout))
-        super().__init__(*layers)
+            self.append(nn.Dropout2d(dropout))
 
 
 class AllConvNet(nn.Module):
-    """Convolutions only, for images of any size.
-
-    Strided convolutions replace pooling, and a 1x1 convolution the fully connected layer; its
-    logits are averaged over all positions (Springenberg et al., "Striving for Simplicity", 2015).
-    """
+    """Convolutions only, for images of any size (Springenberg et al. 2015)."""
 
     def __init__(self, in_channels: int, num_outputs: int, dropout: float = 0.1) -> None:
-        """Build three blocks, each of which halves height and width."""
+        """Build three blocks, with strides instead of pooling, and 1x1 instead of linear layers."""
         super().__init__()
         self.blocks = nn.Sequential(
             ConvBlock(in_channels, 16, 2, dropout),
@@ -77,11 +69,7 @@ class SmallCNN(nn.Module):
 
 
 def initialize_weights(model: nn.Module, scheme: str) -> None:
-    """Sample new weights for all convolutions and linear layers; biases become 0.
-
-    Schemes are "xavier_uniform" and "xavier_normal" (Glorot and Bengio 2010), "kaiming_uniform"
-    and "kaiming_normal" (He et al. 2015).
-    """
+    """Sample new weights with one of torch's schemes, such as "kaiming_normal"; biases become 0."""
     for module in model.modules():
         if isinstance(module, nn.Conv2d | nn.Linear):
             options = {"nonlinearity": "relu"} if scheme.startswith("kaiming") else {}
@@ -92,12 +80,10 @@ def initialize_weights(model: nn.Module, scheme: str) -> None:
 
 @torch.no_grad()
 def whitening_conv(images: Tensor) -> nn.Conv2d:
-    """Compute a frozen first layer from normalized training images, some thousand of them.
+    """Compute a frozen first layer from some thousand normalized training images (Page 2019).
 
-    Its filters are the principal components of 2x2 patches, each divided by its standard deviation:
-    outputs are uncorrelated and have equal variance. Each filter occurs a second time with the
-    opposite sign, since ReLU removes one half (Page, "How to Train Your ResNet 8: Bag of Tricks",
-    2019; Jordan, "94% on CIFAR-10 in 3.29 Seconds on a Single GPU", 2024).
+    Its filters are the principal components of 2x2 patches, each divided by its standard deviation.
+    Each occurs a second time with the opposite sign, since ReLU removes one half.
     """
     patches = F.unfold(images, 2).transpose(1, 2).flatten(0, 1)
     variances, components = torch.linalg.eigh(torch.cov(patches.T).double())
@@ -113,7 +99,7 @@ def whitening_conv(images: Tensor) -> nn.Conv2d:
 class ConfigurableResNet(ResNet):
     """torchvision's ResNet with any number of stages, and a stem for small images.
 
-    With the defaults, weights of torchvision's `resnet18` to `resnet152` fit. The stem "small"
+    With the defaults, weights of torchvision's `resnet18` and `resnet34` fit. The stem "small"
     keeps the resolution of images of about 32 pixels, which the stem "imagenet" would quarter.
     """
 
@@ -124,9 +110,8 @@ class ConfigurableResNet(ResNet):
         in_channels: int = 3,
         stem: str = "imagenet",
         width: int = 64,
-        block: type[BasicBlock | Bottleneck] = BasicBlock,
     ) -> None:
-        """Build one stage of blocks per entry of `layers`; the first has `width` channels."""
+        """Build one stage of basic blocks per entry of `layers`; the first has `width` channels."""
         nn.Module.__init__(self)  # that of ResNet always builds four stages
         self._norm_layer, self.inplanes, self.dilation = nn.BatchNorm2d, width, 1
         self.groups, self.base_width = 1, 64
@@ -140,19 +125,16 @@ class ConfigurableResNet(ResNet):
             raise ValueError(f"stem must be 'imagenet' or 'small', not {stem!r}.")
         self.bn1, self.relu = nn.BatchNorm2d(width), nn.ReLU(inplace=True)
         self.stages = [f"layer{number + 1}" for number in range(len(layers))]
-        for number, (stage, count) in enumerate(zip(self.stages, layers, strict=True)):
-            made = self._make_layer(block, width * 2**number, count, stride=2 if number else 1)
-            self.add_module(stage, made)
+        for number, count in enumerate(layers):
+            blocks = self._make_layer(BasicBlock, width * 2**number, count, 2 if number else 1)
+            for block in blocks:
+                nn.init.zeros_(block.bn2.weight)  # a new block is the identity (Goyal et al. 2017)
+            self.add_module(self.stages[number], blocks)
         self.avgpool = nn.AdaptiveAvgPool2d(1)
         self.fc = nn.Linear(self.inplanes, num_classes)
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-            elif isinstance(module, BasicBlock | Bottleneck):
-                # Goyal et al. (2017): each block starts as the identity.
-                nn.init.zeros_(
-                    (module.bn2 if isinstance(module, BasicBlock) else module.bn3).weight
-                )
 
     def forward(self, images: Tensor) -> Tensor:
         """Compute logits (batch, num_classes) of images (batch, in_channels, height, width)."""

@@ -1,4 +1,4 @@
-"""Muon; SGD and AdamW come from torch."""
+"""Muon for convolutions; `torch.optim.Muon` takes matrices only."""
 
 from collections.abc import Iterable
 
@@ -6,14 +6,11 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-# From Jordan (2024): small singular values grow fast and end between 0.7 and 1.2, not exactly at 1.
-NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
-CONV_MOMENTUM, SGD_MOMENTUM = 0.6, 0.9
-
 
 def orthogonalize(matrix: Tensor, steps: int = 3) -> Tensor:
     """Bring all singular values near 1: approximate U V^T of a matrix U S V^T without its SVD."""
-    a, b, c = NEWTON_SCHULZ
+    # From Jordan (2024): small values grow fast and end between 0.7 and 1.2, not exactly at 1.
+    a, b, c = 3.4445, -4.7750, 2.0315
     tall = len(matrix) > matrix.shape[1]
     wide = matrix.T if tall else matrix  # its products are smaller
     x = wide / (wide.norm() + 1e-7)
@@ -27,11 +24,8 @@ class Muon(Optimizer):
     """Orthogonalized momentum for convolutions, SGD with Nesterov momentum for everything else.
 
     The momentum of a convolution, as a matrix with one row per filter, is orthogonalized, so that
-    the weights move equally in all directions. A step turns them by the fraction `lr` of their
-    norm, which is kept; that suits convolutions before batch norm, where the norm has no effect.
-
-    From Jordan et al., "Muon: An optimizer for hidden layers in neural networks" (2024), and
-    Jordan's training of CIFAR-10. `torch.optim.Muon` takes matrices only.
+    the weights move equally in all directions (Jordan et al. 2024). A step turns them by the
+    fraction `lr` of their norm, which is kept: before batch norm, it has no effect.
     """
 
     def __init__(self, params: Iterable, lr: float = 0.1, weight_decay: float = 0.0) -> None:
@@ -44,26 +38,20 @@ class Muon(Optimizer):
     def step(self) -> None:
         """Update all parameters that have a gradient."""
         for group in self.param_groups:
-            for parameter in group["params"]:
-                if parameter.grad is None:
+            for weight in group["params"]:
+                if weight.grad is None:
                     continue
-                if parameter.ndim == 4:
-                    update = self._nesterov(parameter, parameter.grad, CONV_MOMENTUM)
-                    _turn(parameter, orthogonalize(update.flatten(1)), group["lr"])
+                is_conv, state = weight.ndim == 4, self.state[weight]
+                momentum, weight_decay = (0.6, 0.0) if is_conv else (0.9, group["weight_decay"])
+                gradient = weight.grad.add(weight, alpha=weight_decay)
+                if not state:
+                    state["momentum_buffer"] = torch.zeros_like(weight)
+                buffer = state["momentum_buffer"].mul_(momentum).add_(gradient)
+                update = gradient.add(buffer, alpha=momentum)  # Nesterov: one step ahead
+                if is_conv:
+                    norm = weight.norm()  # restored after the step
+                    direction = orthogonalize(update.flatten(1)).view_as(weight)
+                    weight.sub_(group["lr"] * norm / (direction.norm() + 1e-7) * direction)
+                    weight.mul_(norm / (weight.norm() + 1e-7))
                 else:
-                    gradient = parameter.grad.add(parameter, alpha=group["weight_decay"])
-                    parameter.sub_(group["lr"] * self._nesterov(parameter, gradient, SGD_MOMENTUM))
-
-    def _nesterov(self, parameter: Tensor, gradient: Tensor, momentum: float) -> Tensor:
-        """Update the momentum buffer; return its value one step ahead."""
-        if not (state := self.state[parameter]):
-            state["momentum_buffer"] = torch.zeros_like(parameter)
-        buffer = state["momentum_buffer"].mul_(momentum).add_(gradient)
-        return gradient.add(buffer, alpha=momentum)
-
-
-def _turn(weight: Tensor, direction: Tensor, lr: float) -> None:
-    """Move a weight by the fraction `lr` of its norm, and restore this norm."""
-    norm = weight.norm()
-    weight.sub_(lr * norm / (direction.norm() + 1e-7) * direction.view_as(weight))
-    weight.mul_(norm / (weight.norm() + 1e-7))
+                    weight.sub_(group["lr"] * update)

@@ -1,16 +1,8 @@
-"""A training run to interrupt: `python interruptible.py CHECKPOINT RESULT [DIE_WHEN [NUMBER]]`.
-
-It resumes from CHECKPOINT if that exists, prints a line when it starts and after each epoch, and
-finally writes its complete state to RESULT.
-
-With DIE_WHEN it kills itself while it writes its NUMBER-th checkpoint: when "half" of the bytes are
-written, before the file is "flushed", or before it is "renamed".
-"""
+"""A training run to interrupt, for a process of its own."""
 
 import os
 import random
 import signal
-import sys
 
 import numpy as np
 import torch
@@ -20,27 +12,25 @@ from torch.optim.lr_scheduler import OneCycleLR
 from course_utils import training
 from course_utils.datasets import InMemoryDataset, make_loader
 
-EPOCHS = 24
+EPOCHS = 12
 BATCH_SIZE = 16
 
 
-class Draws(training.Callback):
-    """Uses every random generator, as an augmentation would, and keeps a sum."""
+class Report(training.Callback):
+    """Uses every random generator, as an augmentation would, and sends the number of epochs."""
 
-    def __init__(self):
-        self.total = 0.0
+    def __init__(self, connection):
+        self.connection, self.total = connection, 0.0
+
+    def on_train_begin(self, run):
+        self.connection.send("started")
 
     def on_batch_end(self, run, loss):
         self.total += loss * random.random() * np.random.rand() * torch.rand(()).item()
 
     def on_epoch_end(self, run):
-        print("epoch", len(run.history), flush=True)
-
-    def state_dict(self):
-        return {"total": self.total}
-
-    def load_state_dict(self, state):
-        self.total = state["total"]
+        run.history.rows[-1]["total"], self.total = self.total, 0.0
+        self.connection.send(len(run.history))
 
 
 def loader(seed, shuffle):
@@ -54,10 +44,6 @@ def loader(seed, shuffle):
     return make_loader(data, BATCH_SIZE, shuffle=shuffle, seed=seed)
 
 
-def die(*_):
-    os.kill(os.getpid(), signal.SIGKILL)
-
-
 def die_when(moment, number):
     """Kill the process when it writes its `number`-th checkpoint."""
     name = {"half": "fsync", "flushed": "fsync", "renamed": "replace"}[moment]
@@ -68,18 +54,23 @@ def die_when(moment, number):
         if len(calls) == number:
             if moment == "half":
                 os.truncate(arguments[0], os.fstat(arguments[0]).st_size // 2)
-            die()
+            os.kill(os.getpid(), signal.SIGKILL)
         return original(*arguments)
 
     setattr(os, name, last_time)
 
 
-def main(checkpoint, result, moment="", number="1"):
+def main(folder, connection, moment="", number=1):
+    """Train, or resume from `run.pt` in the folder; write the complete state to `result.pt`.
+
+    With `moment`, the process kills itself while it writes its `number`-th checkpoint: when "half"
+    of the bytes are written, before the file is "flushed", or before it is "renamed".
+    """
     torch.set_num_threads(1)
     # A process that was started in the background ignores Ctrl-C.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     if moment:
-        die_when(moment, int(number))
+        die_when(moment, number)
     training.seed_everything(0)
     # The wide layer makes the file large, so that many random moments fall into writing it.
     model = nn.Sequential(
@@ -88,23 +79,19 @@ def main(checkpoint, result, moment="", number="1"):
     )  # fmt: skip
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
     scheduler = OneCycleLR(optimizer, 1e-3, epochs=EPOCHS, steps_per_epoch=128 // BATCH_SIZE)
-    callbacks = [Draws(), training.EarlyStopping(patience=EPOCHS)]
-    print("started", flush=True)
+    stopping = training.EarlyStopping(patience=EPOCHS)
     history = training.fit(
         model, loader(1, True), loader(2, False), optimizer, EPOCHS, scheduler=scheduler,
-        schedule_every="batch", callbacks=callbacks, checkpoint=checkpoint, resume=True,
+        schedule_every="batch", callbacks=[Report(connection), stopping],
+        checkpoint=folder / "run.pt", resume=True,
     )  # fmt: skip
     state = {
         "weights": model.state_dict(),
         "optimizer": optimizer.state_dict(),
         "scheduler": scheduler.state_dict(),
-        "callbacks": [callback.state_dict() for callback in callbacks],
+        "best_epoch": stopping.best_epoch,
         "history": [row | {"seconds": 0.0} for row in history.rows],
         "random": [random.random(), np.random.rand(), torch.rand(()).item()],
         "training": model.training,
     }
-    torch.save(state, result)
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])
+    torch.save(state, folder / "result.pt")

@@ -40,20 +40,12 @@ def train(epochs=2, lr=0.05, batch_size=8, **options):
     return model, history
 
 
-class DrawsAndRemembers(Callback):
-    """Uses every random generator, as an augmentation might, and keeps a sum."""
+class Draws(Callback):
+    """Uses every random generator, as an augmentation might, and replaces the seconds by it."""
 
-    def __init__(self):
-        self.total = 0.0
-
-    def on_batch_end(self, run, loss):
-        self.total += loss * random.random() * np.random.rand() * torch.rand(()).item()
-
-    def state_dict(self):
-        return {"total": self.total}
-
-    def load_state_dict(self, state):
-        self.total = state["total"]
+    def on_epoch_end(self, run):
+        drawn = random.random() * np.random.rand() * torch.rand(()).item()
+        run.history.rows[-1]["seconds"] = drawn
 
 
 def assert_same(one, two):
