@@ -1,8 +1,4 @@
-"""Painted backgrounds for cut-out objects, to test whether a network relies on the background.
-
->>> meadow = paint_texture("meadow", 96, np.random.default_rng(0))
->>> composite(load_image("cow.webp", mode="RGBA"), meadow)
-"""
+"""Painted backgrounds for cut-out objects, to test whether a network relies on the background."""
 
 from collections.abc import Sequence
 
@@ -33,15 +29,14 @@ def paint_texture(name: str, size: int, generator: np.random.Generator) -> Image
     noise = generator.integers(0, 256, (rows, columns), dtype=np.uint8)
     patches = Image.fromarray(noise).resize((size, size), Image.Resampling.BICUBIC)
     share = np.asarray(patches)[:, :, None] / 255
-    dark, light = np.array(dark), np.array(light)
-    return Image.fromarray(np.round(dark + share * (light - dark)).astype(np.uint8))
+    pixels = dark + share * np.subtract(light, dark)
+    return Image.fromarray(np.round(pixels).astype(np.uint8))
 
 
 def composite(cutout: Image.Image, background: Image.Image) -> tuple[Image.Image, Tensor]:
     """Paste an RGBA object at the center of an RGB background, over four fifths of its side.
 
-    Returns:
-        The RGB image, and a bool tensor of shape (height, width): where the object is.
+    The second result is a bool tensor of shape (height, width): where the object is.
     """
     width, height = background.size
     scale = 0.8 * min(width / cutout.width, height / cutout.height)
@@ -58,11 +53,8 @@ def place_on_backgrounds(
 ) -> tuple[InMemoryDataset, Tensor]:
     """Place every object of a dataset of cutouts on `copies` backgrounds of size x size pixels.
 
-    For each image, `names` has a key of `TEXTURES`, or None for a random one.
-
-    Returns:
-        The images in memory, object after object, and a bool tensor of shape (count, size, size):
-        where the objects are.
+    For each image, `names` has a key of `TEXTURES`, or None for a random one. The second result is
+    a bool tensor of shape (count, size, size): where the objects are.
     """
     generator = np.random.default_rng(seed)
     images, masks, targets = [], [], []

@@ -1,73 +1,47 @@
 """The datasets that the course knows by name, and how each becomes a folder of images.
 
->>> from course_utils.catalog import prepare_dataset
->>> folder = prepare_dataset("cutouts")  # build/data/cutouts, with train/, val/ and test/
-
 Two datasets come with the package. The others are downloaded once and verified. Every prepared
 dataset has the form that `torchvision.datasets.ImageFolder` reads: `<split>/<class>/<image>`.
 """
 
-import gzip
 import shutil
 import tempfile
 import tomllib
 import zipfile
-from collections.abc import Sequence
-from contextlib import closing
 from pathlib import Path
 
 import numpy as np
 import pooch
+import torchvision
 from PIL import Image
-from torchvision.datasets import CIFAR10, FashionMNIST
 
 from course_utils.errors import DataError
-from course_utils.image_io import subfolders
 from course_utils.paths import output_folder
-from course_utils.progress import progress
 
 ARCHIVES = Path(__file__).parent / "archives"
 CATALOG = tomllib.loads((ARCHIVES / "catalog.toml").read_text(encoding="utf-8"))
 SHEET_COLUMNS = 25  # images per row of fashion-mini's sheets
 
-pooch.get_logger().setLevel("WARNING")
-
 
 def catalog_table() -> list[dict[str, str]]:
     """List name, description, need for the network, and license of each dataset."""
-    table = []
-    for name, entry in CATALOG.items():
-        network = "once" if "://" in next(iter(entry["files"])) else "not needed"
-        row = {"name": name, "description": entry["description"], "network": network}
-        table.append(row | {"license": entry["license"]})
-    return table
+    return [{"name": name} | entry for name, entry in CATALOG.items()]
 
 
 def find_dataset(data: str | Path) -> Path:
-    """Return the folder of a dataset: `data` is a name of the catalog, or the path of a folder.
-
-    A name of the catalog wins over a folder of the same name; write `./name` for the folder.
-    """
+    """Return the folder of a dataset; `data` is a name of the catalog or the path of a folder."""
     if str(data) in CATALOG:
         return prepare_dataset(str(data))
     folder = Path(data).expanduser()
-    if folder.is_dir():
-        return folder
-    if folder.is_file():
-        raise DataError(f"{data} is a file; give the folder that holds one subfolder per class.")
-    parent = next(parent for parent in folder.absolute().parents if parent.is_dir())
-    nearby = sorted(path.name for path in parent.glob("[!.]*") if path.is_dir())[:8]
-    raise DataError(
-        f"There is no folder {folder}. Folders in {parent.name or parent}: "
-        f"{', '.join(nearby) or 'none'}. Datasets of the course: {', '.join(CATALOG)}."
-    )
+    if not folder.is_dir():
+        raise DataError(f"There is no folder {data}. The course's datasets: {', '.join(CATALOG)}.")
+    return folder
 
 
 def prepare_dataset(name: str, root: str | Path | None = None) -> Path:
     """Write a dataset of the catalog to the folder `root/name`, unless it is there already.
 
-    The folder appears when it is complete, even if a run is interrupted or two run at once. The
-    default of `root` is `build/data`.
+    The folder appears when it is complete, even if a run is interrupted or two run at once.
     """
     if name not in CATALOG:
         raise DataError(f"There is no dataset {name!r}; the names are {', '.join(CATALOG)}.")
@@ -75,89 +49,53 @@ def prepare_dataset(name: str, root: str | Path | None = None) -> Path:
     folder = root / name
     if folder.is_dir():
         return folder
-    files = [_locate(*file, root / "downloads") for file in CATALOG[name]["files"].items()]
     try:
         root.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f".{name}-", dir=root) as scratch:
-            complete = Path(scratch, name)
-            complete.mkdir()
-            BUILDERS.get(name, _unpack)(files, complete)
-            complete.rename(folder)
-    except OSError as error:
+            _build(name, Path(scratch)).rename(folder)
+    except (OSError, RuntimeError, ValueError) as error:  # disk, network, or checksum
         if not folder.is_dir():  # else another process was faster
-            reason = error.strerror or error
-            raise DataError(f"{folder} could not be written ({reason}).") from error
+            reason = " ".join(str(error).split())
+            raise DataError(f"The dataset {name} could not be prepared: {reason}") from error
     return folder
 
 
-def _locate(source: str, checksum: str, downloads: Path) -> Path:
-    """Return the path of a verified file, downloaded if it does not come with the package."""
-    name = source.rpartition("/")[2]
-    if name == source:
-        path = ARCHIVES / name
-        if not path.is_file() or f"sha256:{pooch.file_hash(path)}" != checksum:
-            raise DataError(f"{name} is missing or damaged; install course_utils again.")
-        return path
-    try:
-        # pooch asks whether the bar is true, so it needs a total; the real one is set later.
-        with closing(progress(None, name, total=1, unit="B", unit_scale=True)) as bar:
-            download = pooch.HTTPDownloader(progressbar=bar, timeout=30)
-            return Path(pooch.retrieve(source, checksum, name, downloads, downloader=download))
-    except (OSError, ValueError) as error:
-        reason = "checksum mismatch" if type(error) is ValueError else type(error).__name__
-        raise DataError(
-            f"{source} could not be downloaded ({reason}); check the network, or save the file in "
-            f"{downloads} yourself. fashion-mini and cutouts need no network."
-        ) from error
+def _build(name: str, scratch: Path) -> Path:
+    """Write a dataset below a temporary folder; return where it lies."""
+    entry, complete = CATALOG[name], scratch / "complete"
+    if "torchvision" in entry:
+        _save_torchvision(getattr(torchvision.datasets, entry["torchvision"]), scratch, complete)
+        return complete
+    if "url" in entry:
+        archive = pooch.retrieve(entry["url"], entry["checksum"], path=scratch, progressbar=True)
+    else:
+        archive = ARCHIVES / entry["archive"]
+        if f"sha256:{pooch.file_hash(archive)}" != entry["checksum"]:
+            raise ValueError(f"{archive} is damaged; install course_utils again.")
+    if name == "fashion-mini":
+        _cut_sheets(archive, complete)
+    else:
+        shutil.unpack_archive(archive, complete)
+    inside = complete / name  # some archives hold one folder of their own name
+    return inside if inside.is_dir() else complete
 
 
-def _unpack(files: list[Path], folder: Path) -> None:
-    shutil.unpack_archive(files[0], folder)
-    inside = subfolders(folder)
-    if len(inside) == 1:  # one folder that holds everything
-        for path in inside[0].iterdir():
-            path.rename(folder / path.name)
-        inside[0].rmdir()
-
-
-def _build_fashion_mini(files: list[Path], folder: Path) -> None:
-    """Cut the sheets, one per class, into images of 28x28 pixels."""
-    with zipfile.ZipFile(files[0]) as archive:
-        for name in archive.namelist():
-            with archive.open(name) as file, Image.open(file) as image:
+def _cut_sheets(archive: Path, folder: Path) -> None:
+    """Cut the sheets of fashion-mini, one per class, into images of 28x28 pixels."""
+    with zipfile.ZipFile(archive) as sheets:
+        for name in sheets.namelist():
+            with sheets.open(name) as file, Image.open(file) as image:
                 sheet = np.asarray(image.convert("L"))
             grid = sheet.reshape(-1, 28, SHEET_COLUMNS, 28).swapaxes(1, 2)
             _save_images(grid.reshape(-1, 28, 28), folder / Path(name).with_suffix(""))
 
 
-def _build_fashion_mnist(files: list[Path], folder: Path) -> None:
-    names = [name.replace("/", "-") for name in FashionMNIST.classes]  # T-shirt/top
-    contents = [gzip.decompress(file.read_bytes()) for file in files]
-    for split, images, labels in (("train", *contents[:2]), ("test", *contents[2:])):
-        images = np.frombuffer(images, np.uint8, offset=16).reshape(-1, 28, 28)
-        _save_classes(images, np.frombuffer(labels, np.uint8, offset=8), names, folder / split)
-
-
-def _build_cifar10(files: list[Path], folder: Path) -> None:
-    with tempfile.TemporaryDirectory(dir=folder.parent) as unpacked:
-        shutil.unpack_archive(files[0], unpacked, filter="data")
-        for split in ("train", "test"):
-            part = CIFAR10(unpacked, train=split == "train")
-            _save_classes(part.data, np.array(part.targets), part.classes, folder / split)
-
-
-BUILDERS = {
-    "fashion-mini": _build_fashion_mini,
-    "fashion-mnist": _build_fashion_mnist,
-    "cifar10": _build_cifar10,
-}
-
-
-def _save_classes(
-    images: np.ndarray, labels: np.ndarray, names: Sequence[str], folder: Path
-) -> None:
-    for label, name in enumerate(names):
-        _save_images(images[labels == label], folder / name)
+def _save_torchvision(dataset: type, downloads: Path, folder: Path) -> None:
+    for split in ("train", "test"):
+        part = dataset(downloads, train=split == "train", download=True)
+        images, labels = np.asarray(part.data), np.asarray(part.targets)
+        for label, name in enumerate(part.classes):  # one is T-shirt/top
+            _save_images(images[labels == label], folder / split / name.replace("/", "-"))
 
 
 def _save_images(images: np.ndarray, folder: Path) -> None:

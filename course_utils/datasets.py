@@ -7,11 +7,9 @@ Every dataset has the attributes of `torchvision.datasets.ImageFolder`: `classes
 import hashlib
 import os
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,29 +23,31 @@ from torchvision.transforms.v2 import functional as F
 
 from course_utils.catalog import find_dataset
 from course_utils.errors import DataError
-from course_utils.image_io import common_mode, image_files, is_image_name, load_image, subfolders
+from course_utils.image_io import common_mode, image_files, load_image, subfolders
 from course_utils.statistics import mean_and_std
 from course_utils.transforms import resize_to_square, scale_and_normalize
 
-SPLIT_NAMES = {
-    "train": ("train", "training", "seg_train"),
-    "val": ("val", "valid", "validation"),
-    "test": ("test", "testing", "seg_test"),
+SPLITS = ("train", "val", "test")
+SPLIT_OF = {
+    **dict.fromkeys(("train", "training", "seg_train"), "train"),
+    **dict.fromkeys(("val", "valid", "validation"), "val"),
+    **dict.fromkeys(("test", "testing", "seg_test"), "test"),
 }
 
 
 @dataclass(eq=False, repr=False)
 class ImageFiles(Dataset):
-    """Image files with labels."""
+    """Image files with labels, loaded in one mode: by default "L" if all are gray, else "RGB"."""
 
     samples: list[tuple[str, int]]  # path and class index
     classes: list[str]
     transform: Callable | None = None  # called with each PIL image
-    mode: str = "RGB"  # or "L"
+    mode: str | None = None
 
     def __post_init__(self) -> None:
         self.class_to_idx = {name: index for index, name in enumerate(self.classes)}
         self.targets = [label for _, label in self.samples]
+        self.mode = self.mode or common_mode(path for path, _ in self.samples)
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -56,9 +56,6 @@ class ImageFiles(Dataset):
         path, label = self.samples[index]
         image = load_image(path, self.mode)
         return (image if self.transform is None else self.transform(image)), label
-
-    def __repr__(self) -> str:
-        return f"ImageFiles: {len(self)} images of {len(self.classes)} classes"
 
     def subset(self, indices: Iterable[int], transform: Callable | None = None) -> "ImageFiles":
         """Select images; unlike `torch.utils.data.Subset`, each part has its own transform."""
@@ -71,87 +68,47 @@ def image_folder(
 ) -> ImageFiles:
     """List a folder with one subfolder per class, as `torchvision.datasets.ImageFolder` does.
 
-    A class without images is an error; hidden folders, `__MACOSX`, and links that lead back to the
-    root are not classes. Without a `mode`, it is "L" if all images are gray, else "RGB".
+    Hidden folders, `__MACOSX`, and links that lead back to the root are not classes.
     """
-    folders = subfolders(Path(root))
-    if len(folders) < 2:
-        where = "directly" if any(map(is_image_name, os.listdir(root))) else "not"
-        raise DataError(
-            f"{root} has {len(folders)} class folders, and images lie {where} in it; one subfolder "
-            f"per class is needed, for example cats/ and dogs/."
-        )
-    files = {folder.name: image_files(folder) for folder in folders}
-    if empty := [name for name, found in files.items() if not found]:
+    files = {folder.name: image_files(folder) for folder in subfolders(root)}
+    if len(files) < 2:
+        raise DataError(f"{root} needs at least two class folders, but has {len(files)}.")
+    if empty := [name for name, paths in files.items() if not paths]:
         raise DataError(f"No images in {root}: {', '.join(empty)}. Add some or remove the folder.")
-    samples = [(path, label) for label, found in enumerate(files.values()) for path in found]
-    return ImageFiles(samples, list(files), transform, mode or common_mode(p for p, _ in samples))
+    samples = [(path, label) for label, paths in enumerate(files.values()) for path in paths]
+    return ImageFiles(samples, list(files), transform, mode)
 
 
 def read_label_file(
     path: str | Path, transform: Callable | None = None, mode: str | None = None
 ) -> ImageFiles:
-    """Read a text file (UTF-8) with one line `path label` per image.
+    """Read a text file: first `# classes: name, name, ...`, then a line `path index` per image.
 
-    The label follows the last space or tab; relative paths start at the folder of the file. Lines
-    that start with `#` are comments. After `# classes: name, name, ...`, labels are either all
-    names or all indices of these classes; without it, the labels that occur are the classes.
+    Relative paths start at the folder of the file.
     """
     path = Path(path)
-    try:
-        classes, files, targets = _parse_label_file(path.read_bytes().decode("utf-8-sig"))
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise DataError(f"The label file {path} could not be read ({reason}).") from None
-    samples = [(str(path.parent / file), label) for file, label in zip(files, targets, strict=True)]
-    return ImageFiles(samples, classes, transform, mode or common_mode(p for p, _ in samples))
-
-
-def _parse_label_file(text: str) -> tuple[list[str], list[str], list[int]]:
-    """Return classes, paths, and class indices."""
-    classes, files, labels = None, [], []
-    for number, line in enumerate(text.split("\n"), start=1):
-        line = line.strip()
-        if line.startswith("# classes:"):
-            classes = [name.strip() for name in line.removeprefix("# classes:").split(",")]
-        elif line and not line.startswith("#"):
-            file, *label = line.rsplit(maxsplit=1)
-            if not label:
-                raise DataError(f"line {number} has no label: {line!r}")
-            files.append(file)
-            labels += label
-    if not files:
-        raise DataError("it lists no images")
-    if classes is None:  # numbers in their order, then names
-        classes = sorted(set(labels), key=lambda label: (not label.isdecimal(), len(label), label))
-    for names in (classes, map(str, range(len(classes)))):
-        indices = {name: index for index, name in enumerate(names)}
-        if indices.keys() >= set(labels):
-            return classes, files, [indices[label] for label in labels]
-    odd = next(label for label in labels if label not in classes)
-    raise DataError(f"there is no class {odd!r} in {', '.join(classes)}")
+    header, *lines = path.read_text(encoding="utf-8-sig", errors="surrogateescape").split("\n")
+    if not header.startswith("# classes:"):
+        raise DataError(f"The first line of {path} is not `# classes: name, name, ...`.")
+    classes = [name.strip() for name in header.removeprefix("# classes:").split(",")]
+    samples = []
+    for line in filter(str.strip, lines):
+        file, _, label = line.strip().rpartition(" ")
+        if not label.isdecimal() or int(label) >= len(classes):
+            raise DataError(f"{line!r} in {path} does not end in the index of a class.")
+        samples.append((str(path.parent / file), int(label)))
+    return ImageFiles(samples, classes, transform, mode)
 
 
 def write_label_file(dataset: ImageFiles, path: str | Path) -> None:
-    """Write image files as a label file that `read_label_file` reads back.
-
-    The labels are indices, or names if indices could be taken for names. Names that do not fit
-    into such a file, for example one with a line break, are a DataError.
-    """
+    """Write image files as a label file that `read_label_file` reads back."""
     path = Path(path)
-    files = [Path(os.path.relpath(file, path.parent)).as_posix() for file, _ in dataset.samples]
-    files = [f"./{file}" if file.startswith("#") else file for file in files]
-    for names in (range(len(dataset.classes)), dataset.classes):
-        lines = [f"# classes: {', '.join(dataset.classes)}"]
-        lines += [f"{file} {names[k]}" for file, k in zip(files, dataset.targets, strict=True)]
-        text = "\n".join(lines) + "\n"
-        with suppress(DataError, UnicodeEncodeError):
-            content = text.encode()
-            if _parse_label_file(text) == (dataset.classes, files, dataset.targets):
-                path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_bytes(content)
-                return
-    raise DataError(f"A file or class name does not fit into {path}; use plainer names.")
+    if odd := [name for name in dataset.classes if "," in name]:
+        raise DataError(f"{odd[0]!r} has a comma, which separates the classes in a label file.")
+    lines = [f"# classes: {', '.join(dataset.classes)}"]
+    for file, label in dataset.samples:
+        lines.append(f"{Path(os.path.relpath(file, path.parent)).as_posix()} {label}")
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8", errors="surrogateescape")
 
 
 @dataclass(eq=False, repr=False)
@@ -169,10 +126,10 @@ class InMemoryDataset(Dataset):
     batch_transform: Callable | None = None  # called with each batch, after `transform`
 
     def __post_init__(self) -> None:
-        dtype, shape, count = self.images.dtype, tuple(self.images.shape), len(self.targets)
-        if dtype != torch.uint8 or len(shape) != 4 or shape[0] != count:
-            expected = f"uint8 of shape ({count}, channels, height, width)"
-            raise ValueError(f"images must be {expected}, not {dtype} of shape {shape}.")
+        shape = tuple(self.images.shape)
+        if self.images.dtype != torch.uint8 or len(shape) != 4 or shape[0] != len(self.targets):
+            expected = f"uint8 of shape ({len(self.targets)}, channels, height, width)"
+            raise ValueError(f"images must be {expected}, not {self.images.dtype} of {shape}.")
         self.class_to_idx = {name: index for index, name in enumerate(self.classes)}
 
     def __len__(self) -> int:
@@ -189,9 +146,6 @@ class InMemoryDataset(Dataset):
         if self.batch_transform is not None:
             images = self.batch_transform(images)
         return images, self.targets[indices]
-
-    def __repr__(self) -> str:
-        return f"InMemoryDataset: {tuple(self.images.shape)} uint8, {len(self.classes)} classes"
 
     @staticmethod
     def collate(batch: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
@@ -221,8 +175,9 @@ class InMemoryDataset(Dataset):
 
         def decode_all() -> Iterator[Tensor]:  # Pillow lets threads work at the same time
             with ThreadPoolExecutor(torch.get_num_threads()) as threads:
-                load = partial(load_image, mode=dataset.mode, draft=draft)
-                yield from threads.map(lambda path: to_tensor(load(path)), paths)
+                yield from threads.map(
+                    lambda path: to_tensor(load_image(path, dataset.mode, draft)), paths
+                )
 
         paths = [path for path, _ in dataset.samples]
         if cache is None:
@@ -233,31 +188,25 @@ class InMemoryDataset(Dataset):
             if not file.exists():
                 _write_images(decode_all(), (len(dataset), *probe.shape), file)
             images = torch.from_numpy(np.load(file, mmap_mode="c"))  # writes stay in memory
-        targets = torch.tensor(dataset.targets, dtype=torch.int64)
-        return cls(images, targets, dataset.classes, **transforms)
+        return cls(images, torch.tensor(dataset.targets), dataset.classes, **transforms)
 
 
 def _fingerprint(paths: list[str], *settings: object) -> str:
     """Make a name that changes with the files and with what is done to them."""
-    stats = [os.stat(path) if os.path.exists(path) else None for path in paths]
-    times = [(stat.st_size, stat.st_mtime_ns) if stat else None for stat in stats]
-    key = repr([settings, [os.path.abspath(path) for path in paths], times])
-    return hashlib.sha256(key.encode()).hexdigest()[:16]
+    stats = [os.stat(path) for path in paths if os.path.exists(path)]
+    files = [*map(os.path.abspath, paths)], [(stat.st_size, stat.st_mtime_ns) for stat in stats]
+    return hashlib.sha256(repr((settings, files)).encode()).hexdigest()[:16]
 
 
 def _write_images(images: Iterable[Tensor], shape: tuple[int, ...], file: Path) -> None:
     """Write images into a `.npy` file one by one; the file appears when it is complete."""
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=file.parent) as folder:
-            with open(Path(folder, file.name), "wb") as stream:
-                header = {"descr": "|u1", "fortran_order": False, "shape": shape}
-                np.lib.format.write_array_header_1_0(stream, header)
-                stream.writelines(image.numpy().tobytes() for image in images)
-            os.replace(Path(folder, file.name), file)
-    except OSError as error:
-        reason = error.strerror or error
-        raise DataError(f"{file.parent} could not be written ({reason}).") from error
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=file.parent) as folder:
+        with open(Path(folder, file.name), "wb") as stream:
+            header = {"descr": "|u1", "fortran_order": False, "shape": shape}
+            np.lib.format.write_array_header_1_0(stream, header)
+            stream.writelines(image.numpy().tobytes() for image in images)
+        os.replace(Path(folder, file.name), file)
 
 
 def make_loader(
@@ -290,26 +239,16 @@ def split_folders(root: str | Path) -> dict[str, Path]:
 
     Only a folder that holds class folders is a split: a folder `train` with images is a class.
     """
-    found, others = {}, []
-    for folder in subfolders(Path(root)):
+    found = {}
+    for folder in subfolders(root):
         inside = subfolders(folder)
         if [path.name for path in inside] == [folder.name]:  # some archives repeat the name
             folder, inside = inside[0], subfolders(inside[0])
-        name = folder.name.lower()
-        split = next((split for split, names in SPLIT_NAMES.items() if name in names), None)
-        if split is None:
-            others.append(folder)
-        elif inside:
-            found.setdefault(split, folder)
+        if inside and folder.name.lower() in SPLIT_OF:
+            found[SPLIT_OF[folder.name.lower()]] = folder
     if found and "train" not in found:
-        names = " and ".join(folder.name for folder in found.values())
-        raise DataError(f"{root} has {names} with class folders but no train; add or rename it.")
-    if len(found) == 1 and (classes := [folder.name for folder in others if image_files(folder)]):
-        raise DataError(
-            f"It is not clear whether {found['train'].name} in {root} is the training set or a "
-            f"class beside {', '.join(classes)}; rename it or move the others."
-        )
-    return {split: found[split] for split in SPLIT_NAMES if split in found}
+        raise DataError(f"{root} has {' and '.join(found)}, but no train; add it or rename them.")
+    return {split: found[split] for split in SPLITS if split in found}
 
 
 def has_splits(root: str | Path) -> bool:
@@ -322,23 +261,16 @@ def load_splits(data: str | Path, mode: str | None = None, seed: int = 0) -> dic
 
     What is missing is split off, stratified: a folder without splits, or with only train/, is
     divided 60 : 20 : 20; a missing validation set is a fifth of the training set. Without test/,
-    the validation set becomes the test set.
-
-    Args:
-        data: A name of the catalog or the path of a folder.
-        mode: "RGB" or "L"; by default "L" if all images of all splits are gray.
-        seed: Seed of the division.
+    the validation set becomes the test set. The mode is "L" if all images are gray, else "RGB".
     """
     root = find_dataset(data)
     parts = {split: image_folder(path, mode="RGB") for split, path in split_folders(root).items()}
     if len(parts) < 2:
-        whole = parts["train"] if parts else image_folder(root, mode="RGB")
+        whole = parts.get("train") or image_folder(root, mode="RGB")
         parts = _divide(whole, {"train": 0.6, "val": 0.2, "test": 0.2}, seed)
     for split, part in parts.items():
         if odd := set(part.classes) ^ set(parts["train"].classes):
-            raise DataError(
-                f"The classes of {split} and train differ in {root}: {', '.join(sorted(odd))}."
-            )
+            raise DataError(f"In {root}, {split} and train differ in {', '.join(sorted(odd))}.")
     if "test" not in parts:
         parts["test"] = parts.pop("val")
     if "val" not in parts:
@@ -346,29 +278,21 @@ def load_splits(data: str | Path, mode: str | None = None, seed: int = 0) -> dic
     mode = mode or common_mode(path for part in parts.values() for path, _ in part.samples)
     for part in parts.values():
         part.mode = mode
-    return {split: parts[split] for split in SPLIT_NAMES}
+    return {split: parts[split] for split in SPLITS}
 
 
-def _divide(
-    dataset: ImageFiles, fractions: Mapping[str, float], seed: int
-) -> dict[str, ImageFiles]:
+def _divide(dataset: ImageFiles, fractions: dict[str, float], seed: int) -> dict[str, ImageFiles]:
     names = [dataset.classes[label] for label in dataset.targets]
     parts = stratified_split(names, fractions, seed)
     return {part: dataset.subset(indices) for part, indices in parts.items()}
 
 
 def stratified_split(
-    targets: Sequence[int | str], fractions: Mapping[str, float], seed: int = 0
+    targets: Sequence[int | str], fractions: dict[str, float], seed: int = 0
 ) -> dict[str, list[int]]:
     """Divide indices at random so that every part has the same mix of classes.
 
-    Args:
-        targets: The class index or name of each image.
-        fractions: The share of each part; together 1.
-        seed: Seed of the shuffling.
-
-    Returns:
-        The indices of each part in ascending order. Every class is in every part.
+    The fractions of the parts add up to 1. Every class is in every part; the indices are ascending.
     """
     shares = np.array(list(fractions.values()))
     if not (shares > 0).all() or not abs(shares.sum() - 1) < 1e-6:
@@ -378,15 +302,13 @@ def stratified_split(
     parts: dict[str, list[int]] = {name: [] for name in fractions}
     for label in np.unique(targets):
         indices = generator.permutation(np.flatnonzero(targets == label))
-        if len(indices) < len(parts):
-            raise DataError(
-                f"Class {label} has {len(indices)} images, too few for {len(parts)} parts; add "
-                f"images or remove the class."
-            )
-        cuts = np.round(np.cumsum(shares)[:-1] * len(indices)).astype(int)
+        count = len(indices)
+        if count < len(parts):
+            raise DataError(f"Class {label} has {count} images, too few for {len(parts)} parts.")
+        cuts = np.round(np.cumsum(shares)[:-1] * count).astype(int)
         for number in range(len(cuts)):  # at least one for each part
             least = cuts[number - 1] + 1 if number else 1
-            cuts[number] = np.clip(cuts[number], least, len(indices) - len(cuts) + number)
+            cuts[number] = np.clip(cuts[number], least, count - len(cuts) + number)
         for name, chosen in zip(parts, np.split(indices, cuts), strict=True):
             parts[name].extend(chosen.tolist())
     return {name: sorted(indices) for name, indices in parts.items()}

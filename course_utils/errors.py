@@ -14,10 +14,6 @@ class WeightsError(CourseError):
 
 
 class TrainingError(CourseError):
-    """Training cannot continue.
-
-    Attributes:
-        history: The completed epochs, if `fit` raised the error.
-    """
+    """Training cannot continue; `history` has the completed epochs if `fit` raised the error."""
 
     history = None

@@ -1,38 +1,32 @@
-"""Find what is wrong with a folder of images before a training run does.
-
->>> from course_utils.health import check_folder
->>> check_folder("photos")  # a table: level, problem, file, detail
-"""
+"""Find what is wrong with a folder of images before a training run does."""
 
 import hashlib
-from collections import defaultdict
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from PIL import Image
+from PIL import ExifTags, Image
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from sklearn.neighbors import NearestNeighbors
 
 from course_utils.datasets import split_folders
 from course_utils.errors import DataError
-from course_utils.image_io import image_files, is_image_name, load_image, printable, subfolders
+from course_utils.image_io import image_files, is_image_name, load_image, subfolders
 from course_utils.progress import progress
 
-LEVELS = ("error", "warning", "note")
 THUMBNAIL = 16  # pixels
-ORIENTATION = 0x0112  # the EXIF tag
 # From RGB, as in JPEG, whose compression changes chroma more than luma.
 LUMA_AND_CHROMA = np.array(
     [[0.299, -0.169, 0.5], [0.587, -0.331, -0.419], [0.114, 0.5, -0.081]], dtype=np.float32
 )
 
-
-Report = Callable[[str, str, Path, str | Path | Exception], None]
+Finding = tuple[str, str, Path, str]  # level, problem, file, detail
 
 
 @dataclass
@@ -47,66 +41,56 @@ class _Picture:
 def check_folder(root: str | Path) -> pd.DataFrame:
     """Look through a folder of images for what breaks or falsifies a training run.
 
-    Findings are unreadable files, duplicates and near duplicates (an error across splits or
-    classes), missing or empty classes, images outside a class folder, ignored files, extensions
-    that do not fit the contents, and unusual modes. The folder holds one subfolder per class, or
-    such folders in train/, val/ and test/.
+    The folder holds one subfolder per class, or such folders in train/, val/ and test/.
 
     Returns:
         One row per finding, the worst first: level ("error", "warning" or "note"), problem, file
-        (relative to the root), detail. Each image after the first of a group of duplicates has a
-        row that names an earlier one.
+        (relative to the root), detail. Of a group of duplicates, all but the first have a row.
     """
-    root, rows, pictures, folders, classes = Path(root), [], [], {}, {}
-
-    def report(level: str, problem: str, path: Path, detail: str | Path | Exception) -> None:
-        if isinstance(detail, Exception):
-            detail = str(detail).replace(printable(path), path.name)
-        elif isinstance(detail, Path):
-            detail = f"same as {detail.relative_to(root).as_posix()}"
-        rows.append((level, problem, path.relative_to(root).as_posix(), detail))
-
-    try:
-        folders = split_folders(root) or {"": root}
-        for split, folder in folders.items():
-            classes[split] = _check_layout(folder, report)
-            for label, paths in classes[split].items():
-                pictures += [_Picture(path, split, label) for path in paths]
-    except DataError as error:  # missing, unreadable, or unclear
-        report("error", "unusable folder", root, error)
-    for label in sorted(set().union(*classes.values())):
-        splits = [split for split in classes if label in classes[split]]
-        for split in classes.keys() - splits:
-            missing = folders[split] / label
-            report("error", "class missing in a split", missing, f"only in {', '.join(splits)}")
+    root, findings, pictures = Path(root), [], []
+    folders = split_folders(root) or {"": root}
+    classes = {
+        split: {path.name: image_files(path) for path in subfolders(folder)}
+        for split, folder in folders.items()
+    }
+    for split, folder in folders.items():
+        findings += _check_layout(folder, classes[split], set().union(*classes.values()))
+        for label, paths in classes[split].items():
+            pictures += [_Picture(Path(path), split, label) for path in paths]
     with ThreadPoolExecutor() as threads:
-        checks = threads.map(lambda picture: _check_file(picture, report), pictures)
-        list(progress(checks, "checking images", len(pictures)))
+        checks = threads.map(_check_file, pictures)
+        for found in progress(checks, "checking images", len(pictures)):
+            findings += found
     pictures = [picture for picture in pictures if picture.digest]
-    _report_duplicates("duplicate", pictures, [picture.digest for picture in pictures], report)
     if pictures:
-        groups = near_duplicate_groups(np.stack([picture.thumbnail for picture in pictures]))
-        _report_duplicates("near duplicate", pictures, groups, report)
+        digests = [picture.digest for picture in pictures]
+        findings += _find_duplicates("duplicate", pictures, digests)
+        groups = find_near_duplicates(np.stack([picture.thumbnail for picture in pictures]))
+        findings += _find_duplicates("near duplicate", pictures, groups)
+    rows = [
+        (level, problem, path.relative_to(root).as_posix(), detail.replace(f"{root}{os.sep}", ""))
+        for level, problem, path, detail in findings
+    ]
     frame = pd.DataFrame(rows, columns=["level", "problem", "file", "detail"])
-    frame["level"] = pd.Categorical(frame["level"], LEVELS, ordered=True)
+    frame["level"] = pd.Categorical(frame["level"], ["error", "warning", "note"], ordered=True)
     return frame.sort_values(["level", "problem", "file"], ignore_index=True)
 
 
-def _check_layout(folder: Path, report: Report) -> dict[str, list[Path]]:
-    """Check the folders of a split; return the image files of each class."""
-    classes = {path.name: [*map(Path, image_files(path))] for path in subfolders(folder)}
-    for name in (name for name, paths in classes.items() if not paths):
-        report("error", "empty class folder", folder / name, "no image in it")
+def _check_layout(folder: Path, classes: dict[str, list[str]], expected: set[str]) -> list[Finding]:
+    """Check the folders of a split, whose image files are given by class."""
+    findings = []
+    for name in sorted(expected):
+        if name not in classes:
+            findings.append(("error", "class missing in a split", folder / name, "only in others"))
+        elif not classes[name]:
+            findings.append(("error", "empty class folder", folder / name, "no image in it"))
     if len(classes) < 2:
-        names = ", ".join(classes) or "none"
-        report("error", "fewer than two classes", folder, f"class folders: {names}")
+        findings.append(("error", "fewer than two classes", folder, ", ".join(classes) or "none"))
     if loose := sorted(path.name for path in folder.iterdir() if is_image_name(path.name)):
-        detail = f"{len(loose)} images, for example {loose[0]}"
-        report("error", "images outside a class folder", folder, detail)
-    for path in map(Path, image_files(folder, _is_ignored_image)):
-        detail = f"{path.suffix} files are not read; save it as .jpg or .png"
-        report("warning", "ignored file", path, detail)
-    return classes
+        findings.append(("error", "images outside a class folder", folder, ", ".join(loose[:3])))
+    for path in image_files(folder, _is_ignored_image):
+        findings.append(("warning", "ignored file", Path(path), "save it as .jpg or .png"))
+    return findings
 
 
 def _is_ignored_image(name: str) -> bool:
@@ -115,76 +99,53 @@ def _is_ignored_image(name: str) -> bool:
     return Path(name).suffix.lower() in extensions and not is_image_name(name) and name[0] != "."
 
 
-def _check_file(picture: _Picture, report: Report) -> None:
+def _check_file(picture: _Picture) -> list[Finding]:
     """Decode an image; add its digest and thumbnail."""
-    path = picture.path
+    path, findings = picture.path, []
     try:
         image = load_image(path, draft=4 * THUMBNAIL)
     except DataError as error:
-        report("error", "unreadable", path, error)
-        return
+        return [("error", "unreadable", path, str(error))]
     picture.digest = hashlib.sha256(path.read_bytes()).hexdigest()
     # A filter wider than a pixel, so that a copy of another size has almost the same thumbnail.
     image = image.resize((THUMBNAIL, THUMBNAIL), Image.Resampling.LANCZOS)
     picture.thumbnail = np.asarray(image)
-    try:
-        _check_header(path, report)
-    except Exception as error:  # Pillow raises a dozen kinds of errors for damaged headers
-        report("warning", "damaged header", path, error)
-
-
-def _check_header(path: Path, report: Report) -> None:
-    with Image.open(path) as image:
-        is_photograph = image.format == "MPO"  # JPEG with a preview, as many cameras write it
-        kind = "JPEG" if is_photograph else image.format
+    with suppress(Exception), Image.open(path) as image:  # damaged metadata is no finding
+        kind = "JPEG" if image.format == "MPO" else image.format  # JPEG with a preview
         if Image.registered_extensions().get(path.suffix.lower()) != kind:
-            report("warning", "wrong extension", path, f"holds {kind} data")
+            findings.append(("warning", "wrong extension", path, f"holds {kind} data"))
         if image.mode not in ("1", "L", "LA", "RGB", "RGBA"):
-            report("note", "unusual mode", path, f"mode {image.mode}")
-        if (orientation := image.getexif().get(ORIENTATION, 1)) != 1:
-            report("note", "EXIF rotation", path, f"orientation {orientation}, turned on loading")
-        if (frames := getattr(image, "n_frames", 1)) > 1 and not is_photograph:
-            report("note", "several frames", path, f"{frames} frames, only the first is used")
+            findings.append(("note", "unusual mode", path, f"mode {image.mode}"))
+        if (orientation := image.getexif().get(ExifTags.Base.Orientation, 1)) != 1:
+            detail = f"orientation {orientation}, turned on loading"
+            findings.append(("note", "EXIF rotation", path, detail))
+    return findings
 
 
-def _report_duplicates(
-    problem: str, pictures: list[_Picture], groups: Sequence, report: Report
-) -> None:
-    """Compare each picture with the first ones of its group in each split and class."""
-    firsts = defaultdict(dict)
+def _find_duplicates(problem: str, pictures: list[_Picture], groups: Sequence) -> list[Finding]:
+    """Compare each picture with the first of its group, of the earliest split and class."""
+    findings, firsts = [], {}
     for picture, group in zip(pictures, groups, strict=True):
-        kinds = {}
-        for other in firsts[group].values():
-            if problem == "near duplicate" and other.digest == picture.digest:
-                continue  # reported as a duplicate
-            kind = " across classes" if other.label != picture.label else ""
-            kinds.setdefault(" across splits" if other.split != picture.split else kind, other)
-        if len(kinds) > 1:
-            kinds.pop("", None)
-        for kind, other in kinds.items():
-            level = "error" if kind else "warning"
-            report(level, problem + kind, picture.path, other.path)
-        firsts[group].setdefault((picture.split, picture.label), picture)
+        other = firsts.setdefault(group, picture)
+        if other is picture or (problem == "near duplicate" and other.digest == picture.digest):
+            continue
+        level, where = "warning", ""
+        if other.split != picture.split:
+            level, where = "error", " across splits"
+        elif other.label != picture.label:
+            level, where = "error", " across classes"
+        findings.append((level, problem + where, picture.path, f"same as {other.path}"))
+    return findings
 
 
-def near_duplicate_groups(thumbnails: np.ndarray) -> np.ndarray:
-    """Label images so that near duplicates, and near duplicates of these, have the same label."""
-    pairs = np.array(find_near_duplicates(thumbnails), dtype=int).reshape(-1, 2)
-    graph = coo_array((np.ones(len(pairs)), pairs.T), shape=(len(thumbnails),) * 2)
-    return connected_components(graph, directed=False)[1]
+def find_near_duplicates(thumbnails: np.ndarray) -> np.ndarray:
+    """Group images that are almost the same: rescaled, recompressed, brightened.
 
+    Brightness and contrast are normalized, color is not. Two near duplicates differ little on
+    average and nowhere much, unlike two objects in front of the same fixed camera.
 
-def find_near_duplicates(thumbnails: np.ndarray) -> list[tuple[int, int]]:
-    """Find all pairs of images that are almost the same: rescaled, recompressed, brightened.
-
-    Brightness and contrast are normalized, color is not. A pair differs little on average and
-    nowhere much, so two objects in front of the same fixed camera are not duplicates.
-
-    Args:
-        thumbnails: RGB images of shape (count, height, width, 3).
-
-    Returns:
-        Pairs of indices, the smaller first.
+    The thumbnails are RGB images of shape (count, height, width, 3). The result is a group number
+    for each; near duplicates of near duplicates are in the same group.
     """
     count, height, width = thumbnails.shape[:3]
     vectors = thumbnails.reshape(count, height * width, 3).astype(np.float32) @ LUMA_AND_CHROMA
@@ -192,12 +153,13 @@ def find_near_duplicates(thumbnails: np.ndarray) -> list[tuple[int, int]]:
     spread = np.sqrt(vectors.var(axis=1).sum(axis=1))
     textured = np.flatnonzero(spread > 0.01)  # images of a single color are no copies
     if not len(textured):
-        return []
+        return np.arange(count)
     vectors = vectors.reshape(count, -1)[textured] / spread[textured, None]
     search = NearestNeighbors(radius=0.15 * np.sqrt(height * width), algorithm="brute")
-    pairs = []
+    rows, columns = [], []
     for row, near in enumerate(search.fit(vectors).radius_neighbors(return_distance=False)):
-        near = np.sort(near[near < row])
         near = near[np.abs(vectors[near] - vectors[row]).max(axis=1, initial=0) < 0.45]
-        pairs += [(int(index), int(textured[row])) for index in textured[near]]
-    return pairs
+        rows += [textured[row]] * len(near)
+        columns += textured[near].tolist()
+    graph = coo_array((np.ones(len(rows)), (rows, columns)), shape=(count, count))
+    return connected_components(graph, directed=False)[1]

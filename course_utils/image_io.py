@@ -3,6 +3,7 @@
 import os
 import warnings
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
 
@@ -12,10 +13,10 @@ from torchvision.datasets.folder import IMG_EXTENSIONS
 
 from course_utils.errors import DataError
 
-GRAY_MODES = {"1", "L", "LA", "I", "I;16", "I;16B"}
-
-# Pillow warns about odd headers and large photographs; a file that cannot be read is an error.
-warnings.filterwarnings("ignore", module="PIL")
+# What Pillow warns of while it reads a file: odd metadata and large photographs. The filters are
+# set once because catch_warnings is not safe in threads, which decode images here.
+for category in (UserWarning, Image.DecompressionBombWarning):
+    warnings.filterwarnings("ignore", category=category, module=r"PIL\.")
 
 
 def load_image(path: str | Path, mode: str = "RGB", draft: int | None = None) -> Image.Image:
@@ -27,53 +28,38 @@ def load_image(path: str | Path, mode: str = "RGB", draft: int | None = None) ->
     """
     name = printable(path)
     try:
-        with Image.open(path) as file:
+        with Image.open(path) as image:
             if draft is not None:
-                file.draft(None, (draft, draft))
-            image = _decode(file)
+                image.draft(None, (draft, draft))
+            image.load()
+            with suppress(Exception):  # a damaged EXIF block, which other programs ignore as well
+                ImageOps.exif_transpose(image, in_place=True)
+            if image.mode in ("I", "F"):
+                raise ValueError("32 bits per pixel; save it with 8 or 16 bits")
+            if image.mode.startswith("I;16"):  # convert would cut off at 255
+                image = Image.fromarray((np.asarray(image) // 257).astype(np.uint8))
             if mode != "RGBA" and image.has_transparency_data:
                 image = image.convert("RGBA")
                 image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-            return image if image.mode == mode else image.convert(mode)
-    except FileNotFoundError:
-        raise DataError(f"There is no file {name}.") from None
+            return image.convert(mode)
     except UnidentifiedImageError:
         raise DataError(f"{name} is not an image that Pillow can read.") from None
     except Exception as error:  # Pillow raises a dozen kinds of errors for damaged files
-        reason = getattr(error, "strerror", None) or " ".join(str(error).split())
-        reason = reason.rstrip(".") or type(error).__name__
-        raise DataError(f"{name} could not be read ({reason}).") from error
-
-
-def _decode(file: Image.Image) -> Image.Image:
-    """Decode an open file, upright; 16 bits are scaled to 8, not cut off at 255."""
-    file.load()
-    try:
-        image = ImageOps.exif_transpose(file)
-    except Exception:  # a damaged EXIF block, which other programs ignore as well
-        image = file.copy()
-    if image.mode == "F" or (image.mode == "I" and file.format != "PPM"):
-        raise ValueError("32 bits per pixel; save it with 8 or 16 bits")
-    if image.mode.startswith("I"):
-        return Image.fromarray((np.asarray(image) // 257).astype(np.uint8))  # 65535 becomes 255
-    return image
+        reason = getattr(error, "strerror", None) or " ".join(str(error).split()).rstrip(".")
+        raise DataError(f"{name} could not be read ({reason or type(error).__name__}).") from error
 
 
 def printable(path: str | Path) -> str:
     """Escape line breaks and bytes that are not text, which a file name on Linux may have."""
-    text = str(path).encode("utf-8", "backslashreplace").decode("utf-8")
-    return "".join(repr(sign)[1:-1] if ord(sign) < 32 else sign for sign in text)
+    return "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in str(path))
 
 
 def common_mode(paths: Iterable[str | Path]) -> str:
     """Return "L" if all images are gray, else "RGB"; only headers are read."""
     for path in paths:
-        try:
-            with Image.open(path) as image:
-                if image.mode not in GRAY_MODES:
-                    return "RGB"
-        except Exception:  # a damaged file is reported when it is loaded
-            continue
+        with suppress(Exception), Image.open(path) as image:  # damage is reported on loading
+            if image.mode not in ("1", "L", "LA", "I;16", "I;16B"):
+                return "RGB"
     return "L"
 
 
@@ -94,7 +80,7 @@ def image_files(folder: str | Path, is_wanted: Callable[[str], bool] = is_image_
     return found
 
 
-def subfolders(folder: Path) -> list[Path]:
+def subfolders(folder: str | Path) -> list[Path]:
     """List the folders in a folder, except hidden ones, and links that lead back to it."""
     _, names, _ = next(os.walk(folder, onerror=_raise))
     paths = [Path(folder, name) for name in sorted(names) if _is_visible(name)]

@@ -1,10 +1,7 @@
-"""Where the course writes: one folder, which git ignores.
-
->>> from course_utils.paths import output_folder
->>> output_folder("data")  # <repository>/build/data, created if needed
-"""
+"""Where the course writes: one folder, which git ignores."""
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from course_utils.errors import CourseError
@@ -25,14 +22,10 @@ def output_folder(*parts: str) -> Path:
     chosen = os.environ.get("COURSE_OUTPUT")
     base = Path(chosen).expanduser() if chosen else (repository_root() or Path.cwd()) / "build"
     folder = base.absolute().joinpath(*parts)
-    advice = "set COURSE_OUTPUT to a folder that you can write to"
-    try:
+    with suppress(OSError):
         folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        reason = error.strerror or error
-        raise CourseError(f"Cannot create the folder {folder} ({reason}); {advice}.") from None
-    if not os.access(folder, os.W_OK):
-        raise CourseError(f"Cannot write to the folder {folder}; {advice}.")
+    if not (folder.is_dir() and os.access(folder, os.W_OK)):
+        raise CourseError(f"Cannot write to {folder}; set COURSE_OUTPUT to another folder.")
     return folder
 
 

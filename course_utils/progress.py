@@ -3,33 +3,18 @@
 import os
 import sys
 from collections.abc import Iterable
-from typing import Any
 
 from tqdm import tqdm
 
 
-class _LogFile:
-    """Turns the updates of a bar into lines, for output that goes to a file."""
+def progress(iterable: Iterable, description: str, total: int | None = None) -> Iterable:
+    """Show a progress bar on stderr while iterating; it disappears at the end.
 
-    def write(self, text: str) -> None:
-        if text.strip():
-            sys.stderr.write(text.strip() + "\n")
-
-    def flush(self) -> None:
-        sys.stderr.flush()
-
-
-def progress(
-    iterable: Iterable | None, description: str, total: int | None = None, **options: Any
-) -> Iterable:
-    """Show a progress bar on stderr while iterating.
-
-    The bar disappears at the end. Without a terminal or Jupyter, it is a line every 30 seconds.
-    With COURSE_PROGRESS=off, as when notebooks are stored or compared, nothing is shown.
-    Other options go to tqdm.
+    Without a terminal or Jupyter, there is a line every 30 seconds. With COURSE_PROGRESS=off, as
+    when notebooks are stored or compared, nothing is shown.
     """
-    options |= {"delay": 0.5, "leave": False}
+    options = {"delay": 0.5, "leave": False, "disable": os.environ.get("COURSE_PROGRESS") == "off"}
     if not (sys.stderr.isatty() or "ipykernel" in sys.modules):
-        options |= {"file": _LogFile(), "delay": 30, "mininterval": 30, "maxinterval": 30}
-    disable = os.environ.get("COURSE_PROGRESS") == "off"
-    return tqdm(iterable, description, total, disable=disable, **options)
+        options |= {"delay": 30, "mininterval": 30, "maxinterval": 30}
+        options["bar_format"] = "{l_bar}{bar}{r_bar}\n"
+    return tqdm(iterable, description, total, **options)

@@ -4,7 +4,9 @@ from collections.abc import Iterable
 
 import numpy as np
 import pandas as pd
+import torch
 from PIL import Image
+from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 from torch.utils.data import Dataset
 
@@ -20,33 +22,17 @@ def class_counts(splits: dict[str, Dataset]) -> pd.DataFrame:
 
 
 def mean_and_std(batches: Iterable[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
-    """Compute the mean and standard deviation of each channel over all pixels, in one pass.
+    """Compute the mean and standard deviation of each channel over all pixels, scaled to 0..1.
 
     Averaging the standard deviations of single images, as many tutorials do, gives too small a
-    value: it leaves out how the images differ from each other. Sums are merged with the formula of
-    Chan et al. (1983), which avoids cancellation.
-
-    Args:
-        batches: Pairs (images, targets); uint8 images are scaled to 0..1.
-
-    Returns:
-        Mean and population standard deviation, float32 of shape (channels,).
+    value: it leaves out how the images differ from each other.
     """
-    count, mean, squares = 0, 0.0, 0.0
+    scaler = StandardScaler()
     for images, _ in batches:
-        if images.numel() == 0:
-            continue
         pixels = images.cpu().double() / (1 if images.is_floating_point() else 255)
-        pixels = pixels.transpose(0, 1).flatten(start_dim=1)
-        batch_count, batch_mean = pixels.shape[1], pixels.mean(dim=1)
-        difference, total = batch_mean - mean, count + batch_count
-        squares = squares + ((pixels - batch_mean[:, None]) ** 2).sum(dim=1)
-        squares = squares + difference**2 * count * batch_count / total
-        mean = mean + difference * batch_count / total
-        count = total
-    if count == 0:
-        raise ValueError("There are no images to measure.")
-    return mean.float(), (squares / count).sqrt().float()
+        scaler.partial_fit(pixels.movedim(1, -1).flatten(end_dim=-2).numpy())
+    mean, variance = torch.tensor(scaler.mean_), torch.tensor(scaler.var_)
+    return mean.float(), variance.sqrt().float()
 
 
 def image_properties(dataset: Dataset) -> pd.DataFrame:
@@ -62,5 +48,4 @@ def image_properties(dataset: Dataset) -> pd.DataFrame:
         except Exception:  # Pillow raises a dozen kinds of errors for damaged files
             width, height, mode = 0, 0, "unreadable"
         rows.append((path, dataset.classes[label], width, height, mode))
-    frame = pd.DataFrame(rows, columns=["path", "class", "width", "height", "mode"])
-    return frame.astype({"width": np.int64, "height": np.int64})
+    return pd.DataFrame(rows, columns=["path", "class", "width", "height", "mode"])

@@ -41,9 +41,8 @@ def resize_to_square(size: int, mode: str = "pad") -> v2.Transform:
 
 def scale_and_normalize(mean: Tensor, std: Tensor) -> v2.Transform:
     """Scale uint8 images to float32 in 0..1, then normalize each channel."""
-    return v2.Compose(
-        [v2.ToDtype(torch.float32, scale=True), v2.Normalize(mean.tolist(), std.tolist())]
-    )
+    normalize = v2.Normalize(mean.tolist(), std.tolist())
+    return v2.Compose([v2.ToDtype(torch.float32, scale=True), normalize])
 
 
 class BatchRandomHorizontalFlip(nn.Module):
@@ -76,8 +75,6 @@ class BatchRandomCrop(nn.Module):
         if self.padding:
             images = F.pad(images, [self.padding], padding_mode="reflect")
         size, (height, width) = self.size, images.shape[2:]
-        if min(height, width) < size:
-            raise ValueError(f"A square of {size} does not fit into {height} x {width} pixels.")
         tops = torch.randint(height - size + 1, (len(images),)).tolist()
         lefts = torch.randint(width - size + 1, (len(images),)).tolist()
         crops = zip(images, tops, lefts, strict=True)

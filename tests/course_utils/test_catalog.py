@@ -1,22 +1,16 @@
 """The catalog's datasets: complete, as their data cards say, and never half-written."""
 
-import gzip
 import hashlib
 import io
 import os
-import pickle
 import re
-import socketserver
-import tarfile
-import threading
 import zipfile
-from functools import partial
-from http.server import SimpleHTTPRequestHandler
 
 import numpy as np
 import pytest
+import torchvision
+from copies import served
 from PIL import Image
-from torchvision.datasets import CIFAR10
 
 from course_utils import catalog
 from course_utils.datasets import load_splits
@@ -86,11 +80,13 @@ def test_the_images_of_fashion_mini_are_in_the_order_of_the_original(prepared):
 
 
 def test_the_slower_of_two_processes_takes_the_folder_of_the_faster(tmp_path, monkeypatch):
-    def build(files, folder):
-        catalog._unpack(files, folder)
-        (tmp_path / "cutouts" / "train" / "birds").mkdir(parents=True)  # the other is done
+    build = catalog._build
 
-    monkeypatch.setitem(catalog.BUILDERS, "cutouts", build)
+    def build_twice(name, scratch):
+        (tmp_path / "cutouts" / "train" / "birds").mkdir(parents=True)  # the other is done
+        return build(name, scratch)
+
+    monkeypatch.setattr(catalog, "_build", build_twice)
     assert catalog.prepare_dataset("cutouts", tmp_path) == tmp_path / "cutouts"
     assert os.listdir(tmp_path) == ["cutouts"]
 
@@ -103,7 +99,7 @@ def test_an_error_in_the_middle_leaves_nothing(tmp_path, monkeypatch):
             raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(catalog, "_save_images", save)
-    with pytest.raises(DataError, match="fashion-mini could not be written .No space left"):
+    with pytest.raises(DataError, match="fashion-mini could not be prepared: .* No space left"):
         catalog.prepare_dataset("fashion-mini", tmp_path)
     assert os.listdir(tmp_path) == []
 
@@ -111,8 +107,20 @@ def test_an_error_in_the_middle_leaves_nothing(tmp_path, monkeypatch):
 def test_a_damaged_installation_is_noticed(tmp_path, monkeypatch):
     monkeypatch.setattr(catalog, "ARCHIVES", tmp_path)
     (tmp_path / "cutouts.zip").write_bytes(b"not the archive")
-    with pytest.raises(DataError, match="cutouts.zip is missing or damaged; install course_utils"):
+    with pytest.raises(DataError, match="cutouts.zip is damaged; install course_utils again"):
         catalog.prepare_dataset("cutouts", tmp_path / "out")
+
+
+def test_find_takes_a_name_or_a_path(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(catalog, "prepare_dataset", lambda name: f"prepared {name}")
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "cutouts").mkdir()
+    assert catalog.find_dataset("photos").samefile(tmp_path / "photos")
+    assert catalog.find_dataset("./cutouts").samefile(tmp_path / "cutouts")
+    assert catalog.find_dataset("cutouts") == "prepared cutouts"
+    with pytest.raises(DataError, match="no folder fotos. The course's datasets: fashion-mini, cu"):
+        catalog.find_dataset("fotos")
 
 
 def test_an_unknown_name_lists_the_known_ones(tmp_path):
@@ -120,79 +128,41 @@ def test_an_unknown_name_lists_the_known_ones(tmp_path):
         catalog.prepare_dataset("imagenet", tmp_path)
 
 
-def test_find_takes_a_path(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "photos").mkdir()
-    (tmp_path / "notes.txt").touch()
-    assert catalog.find_dataset("photos").samefile(tmp_path / "photos")
-    with pytest.raises(DataError, match="There is no folder fotos. Folders in .*: photos."):
-        catalog.find_dataset("fotos")
-    with pytest.raises(DataError, match="notes.txt is a file; give the folder"):
-        catalog.find_dataset("notes.txt")
-    with pytest.raises(DataError, match="Folders in photos: none"):
-        catalog.find_dataset(tmp_path / "photos" / "cats")
-
-
 @pytest.fixture
-def served(tmp_path, monkeypatch):
-    """Serve contents from 127.0.0.1 as the files of a dataset; give its files by name."""
-    (tmp_path / "web").mkdir()
-    handler = partial(SimpleHTTPRequestHandler, directory=tmp_path / "web")
-    monkeypatch.setattr(SimpleHTTPRequestHandler, "log_message", lambda *_: None)
-    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-
-        def serve(name, *contents):
-            files = {}
-            known = catalog.CATALOG[name]["files"]
-            for address, content in zip(known, contents, strict=True):
-                path = tmp_path / "web" / address.rpartition("/")[2]
-                path.write_bytes(content)
-                digest = hashlib.md5(content).hexdigest()
-                files[f"http://127.0.0.1:{server.server_address[1]}/{path.name}"] = f"md5:{digest}"
-            monkeypatch.setitem(catalog.CATALOG[name], "files", files)
-            return [tmp_path / "web" / address.rpartition("/")[2] for address in files]
-
-        yield serve
-        server.shutdown()
-
-
-def zipped(*names):
+def hotdog(tmp_path, monkeypatch):
+    """An archive on a server on this machine, instead of the one of the dataset hotdog."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
-        for name in names:
+        for name in ("hotdog/train/hotdog/1.png", "hotdog/test/other/2.png"):
             archive.writestr(name, name)
-    return buffer.getvalue()
+    (tmp_path / "web").mkdir()
+    (tmp_path / "web" / "hotdog.zip").write_bytes(buffer.getvalue())
+    checksum = f"sha1:{hashlib.sha1(buffer.getvalue()).hexdigest()}"
+    with served(tmp_path / "web") as address:
+        monkeypatch.setitem(catalog.CATALOG["hotdog"], "url", f"{address}/hotdog.zip")
+        monkeypatch.setitem(catalog.CATALOG["hotdog"], "checksum", checksum)
+        yield tmp_path / "web" / "hotdog.zip"
 
 
-def test_a_file_is_downloaded_once_and_without_a_trace(served, tmp_path, capsys):
-    [file] = served("hotdog", zipped("hotdog/train/hotdog/1.png", "hotdog/test/other/2.png"))
-    folder = catalog.prepare_dataset("hotdog", tmp_path)
+def test_an_archive_is_downloaded_once(hotdog, tmp_path):
+    folder = catalog.prepare_dataset("hotdog", tmp_path / "data")
     assert counts(folder) == {"train": [1], "test": [1]}
-    assert os.listdir(tmp_path / "downloads") == ["hotdog.zip"]
-    assert capsys.readouterr() == ("", "")
-    file.unlink()
-    folder.rename(tmp_path / "another name")
-    assert counts(catalog.prepare_dataset("hotdog", tmp_path)) == {"train": [1], "test": [1]}
+    assert os.listdir(tmp_path / "data") == ["hotdog"]
+    hotdog.unlink()
+    assert catalog.prepare_dataset("hotdog", tmp_path / "data") == folder
 
 
-def test_a_file_that_differs_is_refused(served, tmp_path):
-    [file] = served("hotdog", zipped("hotdog/train/hotdog/1.png"))
-    file.write_bytes(b"<html>Sign in to the network</html>")
-    with pytest.raises(DataError, match="hotdog.zip could not be downloaded .checksum mismatch"):
+def test_an_archive_that_differs_or_is_missing_is_refused(hotdog, tmp_path, monkeypatch):
+    hotdog.write_bytes(b"<html>Sign in to the network</html>")
+    with pytest.raises(DataError, match="hotdog could not be prepared: SHA1 hash .* does not mat"):
         catalog.prepare_dataset("hotdog", tmp_path)
-    assert not (tmp_path / "hotdog").exists() and not os.listdir(tmp_path / "downloads")
-
-
-def test_without_a_network_there_is_one_sentence(served, tmp_path, monkeypatch):
-    [file] = served("hotdog", b"")
-    file.unlink()
-    with pytest.raises(DataError, match="could not be downloaded .HTTPError.; check the network"):
+    hotdog.unlink()
+    with pytest.raises(DataError, match="hotdog could not be prepared: 404 Client Error"):
         catalog.prepare_dataset("hotdog", tmp_path)
-    nowhere = {"http://127.0.0.1:9/hotdog.zip": "md5:" + 32 * "0"}
-    monkeypatch.setitem(catalog.CATALOG["hotdog"], "files", nowhere)
-    with pytest.raises(DataError, match="could not be downloaded .ConnectionError.; check the net"):
+    monkeypatch.setitem(catalog.CATALOG["hotdog"], "url", "http://127.0.0.1:9/hotdog.zip")
+    with pytest.raises(DataError, match="hotdog could not be prepared: .*refused"):
         catalog.prepare_dataset("hotdog", tmp_path)
+    assert os.listdir(tmp_path) == ["web"]
 
 
 def pixels(path):
@@ -200,57 +170,41 @@ def pixels(path):
         return np.asarray(image)
 
 
-def idx(array):
-    header = b"\x00\x00\x08" + bytes([array.ndim]) + np.array(array.shape, ">i4").tobytes()
-    return gzip.compress(header + array.tobytes())
+@pytest.mark.parametrize("name", ["fashion-mnist", "cifar10"])
+def test_a_dataset_of_torchvision(name, tmp_path, monkeypatch):
+    shape = (28, 28) if name == "fashion-mnist" else (32, 32, 3)
+    images = np.random.default_rng(0).integers(0, 256, (20, *shape), dtype=np.uint8)
 
+    class Downloaded:
+        classes = ["T-shirt/top", "Trouser"]
 
-def test_fashion_mnist_from_its_four_files(served, tmp_path):
-    images = np.random.default_rng(0).integers(0, 256, (20, 28, 28), dtype=np.uint8)
-    labels = np.arange(20, dtype=np.uint8) % 10
-    served("fashion-mnist", idx(images), idx(labels), idx(images[:10]), idx(labels[:10]))
-    folder = catalog.prepare_dataset("fashion-mnist", tmp_path)
-    assert counts(folder) == {"train": [2] * 10, "test": [1] * 10}
+        def __init__(self, root, train, download):
+            assert download and root.parent == tmp_path
+            self.data = images if train else images[:4]
+            self.targets = [number % 2 for number in range(len(self.data))]
+
+    monkeypatch.setattr(torchvision.datasets, catalog.CATALOG[name]["torchvision"], Downloaded)
+    folder = catalog.prepare_dataset(name, tmp_path)
+    assert counts(folder) == {"train": [10, 10], "test": [2, 2]}
     assert (folder / "train" / "T-shirt-top").is_dir()
-    np.testing.assert_array_equal(pixels(folder / "train" / "Trouser" / "00001.png"), images[11])
+    np.testing.assert_array_equal(pixels(folder / "train" / "Trouser" / "00003.png"), images[7])
 
 
-def test_cifar10_from_its_archive(served, tmp_path, monkeypatch):
-    generator = np.random.default_rng(0)
-    data = {}
-    for name in [*(f"data_batch_{number}" for number in range(1, 6)), "test_batch"]:
-        rows = generator.integers(0, 256, (2, 3072), dtype=np.uint8)
-        data[name] = {"data": rows, "labels": [0, 1]}
-    data["batches.meta"] = {"label_names": ["airplane", "automobile"]}
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
-        for name, content in data.items():
-            entry = tarfile.TarInfo(f"cifar-10-batches-py/{name}")
-            raw = pickle.dumps(content)
-            entry.size = len(raw)
-            archive.addfile(entry, io.BytesIO(raw))
-    monkeypatch.setattr(CIFAR10, "_check_integrity", lambda _: True)  # knows the real files alone
-    monkeypatch.setitem(CIFAR10.meta, "md5", None)
-    served("cifar10", buffer.getvalue())
-    folder = catalog.prepare_dataset("cifar10", tmp_path)
-    assert counts(folder) == {"train": [5, 5], "test": [1, 1]}
-    red, green, blue = data["data_batch_2"]["data"][1].reshape(3, 32, 32)
-    np.testing.assert_array_equal(
-        pixels(folder / "train" / "automobile" / "00001.png"), np.dstack([red, green, blue])
-    )
+def test_a_failed_download_of_torchvision_is_one_sentence(tmp_path, monkeypatch):
+    def fail(*_, **__):
+        raise RuntimeError("Error downloading train-images:\nTried http://nowhere, got:\nno route")
+
+    monkeypatch.setattr(torchvision.datasets, "CIFAR10", fail)
+    with pytest.raises(DataError, match="cifar10 could not be prepared: Error .* got: no route"):
+        catalog.prepare_dataset("cifar10", tmp_path)
+    assert os.listdir(tmp_path) == []
 
 
-def test_every_file_of_the_catalog_has_a_checksum():
-    for entry in catalog.CATALOG.values():
-        for file, checksum in entry["files"].items():
-            assert re.fullmatch(r"sha256:\w{64}|sha1:\w{40}|md5:\w{32}", checksum)
-            assert file.startswith("http") or (catalog.ARCHIVES / file).is_file()
-
-
-def test_the_table_says_what_needs_the_network():
+def test_every_archive_has_a_checksum_and_every_class_of_torchvision_exists():
     network = {row["name"]: row["network"] for row in catalog.catalog_table()}
-    assert network.keys() == catalog.CATALOG.keys()
-    assert [name for name in network if network[name] == "not needed"] == [
-        "fashion-mini",
-        "cutouts",
-    ]
+    for name, entry in catalog.CATALOG.items():
+        if "torchvision" in entry:
+            assert hasattr(torchvision.datasets, entry["torchvision"])
+        else:
+            assert re.fullmatch(r"sha256:\w{64}|sha1:\w{40}", entry["checksum"])
+        assert network[name] == ("not needed" if "archive" in entry else "once")

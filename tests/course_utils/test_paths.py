@@ -34,7 +34,7 @@ def test_the_user_chooses_the_folder(monkeypatch, tmp_path):
 def test_a_file_in_the_way_is_told_in_one_sentence(monkeypatch, tmp_path):
     (tmp_path / "file").touch()
     monkeypatch.setenv("COURSE_OUTPUT", str(tmp_path / "file"))
-    with pytest.raises(CourseError, match="Cannot create the folder .*set COURSE_OUTPUT"):
+    with pytest.raises(CourseError, match="Cannot write to .*file.data; set COURSE_OUTPUT"):
         output_folder("data")
 
 
