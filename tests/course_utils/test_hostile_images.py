@@ -55,11 +55,6 @@ def with_hole(kind, **options):
     return stored(image, kind, **options), expected
 
 
-def sixteen_bit(kind):
-    gray = np.asarray(PICTURE.convert("L"))
-    return stored(Image.fromarray(gray.astype(np.uint16) * 257), kind)
-
-
 def few_colors():
     """A palette image with a transparent color, and what it shows on white."""
     image = Image.new("P", (32, 24))
@@ -76,6 +71,7 @@ def frames(kind):
 
 
 GRAY = PICTURE.convert("L")
+DEEP = Image.fromarray(np.asarray(GRAY).astype(np.uint16) * 257)
 KINDS = {"PNG": {}, "TIFF": {}, "WEBP": {"lossless": True}, "BMP": {}, "PPM": {}, "JPEG": {}}
 ODD = {
     **{f"{kind} as it is": (stored(PICTURE, kind, **options), PICTURE)
@@ -86,8 +82,8 @@ ODD = {
     "gray JPEG": (stored(GRAY, "JPEG"), GRAY.convert("RGB")),
     "CMYK JPEG, inverted as Adobe does": (stored(PICTURE.convert("CMYK"), "JPEG"), PICTURE),
     "CMYK TIFF": (stored(PICTURE.convert("CMYK"), "TIFF"), PICTURE),
-    "16-bit PNG": (sixteen_bit("PNG"), GRAY.convert("RGB")),
-    "16-bit TIFF": (sixteen_bit("TIFF"), GRAY.convert("RGB")),
+    "16-bit PNG": (stored(DEEP, "PNG"), GRAY.convert("RGB")),
+    "16-bit TIFF": (stored(DEEP, "TIFF"), GRAY.convert("RGB")),
     "1 bit": (stored(GRAY.convert("1"), "PNG"), GRAY.convert("1").convert("RGB")),
     "palette": (stored(PICTURE.quantize(256), "PNG"), PICTURE.quantize(256).convert("RGB")),
     "palette with transparency": few_colors(),
@@ -113,6 +109,7 @@ def test_odd_files_show_what_they_mean(name, tmp_path):
     lossy = content.startswith(b"\xff\xd8")
     assert np.abs(difference).max() <= (30 if lossy else 0)
     assert np.abs(difference).mean() <= (4 if lossy else 0)
+    assert load_image(path, "L").mode == "L"
 
 
 def chunk(kind, content):
@@ -193,26 +190,18 @@ def test_whatever_a_file_is_called_it_is_loaded_and_checked(tmp_path):
 
 
 def damage(content, rng):
-    """Change a file as disks and networks do."""
+    """Change a file as disks and networks do: cut, change or repeat some bytes."""
     data = bytearray(content)
-    kind = rng.randrange(6)
+    start = rng.choice([rng.randrange(min(64, len(data))), rng.randrange(len(data))])
+    kind = rng.randrange(4)
     if kind == 0:
-        del data[rng.randrange(len(data)) :]
-    elif kind == 1:  # the header
-        for _ in range(rng.randint(1, 4)):
-            data[rng.randrange(min(64, len(data)))] = rng.randrange(256)
-    elif kind == 2:
-        for _ in range(rng.randint(1, 20)):
-            data[rng.randrange(len(data))] ^= 1 << rng.randrange(8)
-    elif kind == 3:
-        start = rng.randrange(len(data))
-        data[start : start + rng.randint(1, 60)] = rng.randbytes(rng.randint(0, 60))
-    elif kind == 4:
-        start = rng.randrange(len(data))
-        data[start:start] = data[rng.randrange(len(data)) :][:200]
-    else:  # a length or an offset
-        start = rng.randrange(max(1, len(data) - 4))
+        del data[start:]
+    elif kind == 1:
         data[start : start + 4] = rng.choice([b"\xff\xff\xff\xff", b"\x7f\xff\xff\xff", bytes(4)])
+    elif kind == 2:
+        data[start : start + rng.randint(1, 60)] = rng.randbytes(rng.randint(0, 60))
+    else:
+        data[start:start] = data[rng.randrange(len(data)) :][:200]
     return bytes(data)
 
 
@@ -221,36 +210,20 @@ def test_damaged_files_are_loaded_or_named(count, tmp_path):
     rng = random.Random(count)
     originals = [content for content, _ in ODD.values()]
     originals += [stored(PICTURE, kind) for kind in ("GIF", "TGA", "ICO", "PCX", "SGI", "DDS")]
-    loaded = refused = 0
+    outcomes = {"loaded": 0, "refused": 0}
+    (tmp_path / "class").mkdir()
     for number in range(count):
-        path = tmp_path / f"{number % 50}.png"
+        path = tmp_path / "class" / f"{number % 50}.png"
         path.write_bytes(damage(rng.choice(originals), rng))
         try:
             image = load_image(path, rng.choice(["RGB", "L"]))
         except DataError as error:
             assert path.name in str(error)
             assert "\n" not in str(error)
-            refused += 1
+            outcomes["refused"] += 1
         else:
             assert image.mode in ("RGB", "L")
-            assert image.width > 0
-            assert image.height > 0
-            loaded += 1
-    assert loaded > 30
-    assert refused > 30
-
-
-@pytest.mark.thorough
-def test_the_health_check_survives_folders_of_damaged_files(tmp_path):
-    rng = random.Random(2)
-    originals = [content for content, _ in ODD.values()]
-    for number in range(30):
-        root = tmp_path / str(number)
-        for name in ("cats", "dogs"):
-            (root / name).mkdir(parents=True)
-            for index in range(20):
-                ending = rng.choice(["jpg", "png", "webp", "tif", "gif", "txt"])
-                path = root / name / f"{index}.{ending}"
-                path.write_bytes(damage(rng.choice(originals), rng))
-        findings = check_folder(root)
-        assert {"level", "problem", "file", "detail"} <= set(findings)
+            assert image.width > 0 and image.height > 0
+            outcomes["loaded"] += 1
+    assert min(outcomes.values()) > count / 10
+    assert (check_folder(tmp_path)["problem"] == "unreadable").any()

@@ -71,11 +71,8 @@ def test_normalize_and_back():
     torch.testing.assert_close(scale_and_normalize(mean, std)(images[0]), by_hand[0])
     torch.testing.assert_close(denormalize(batch, mean, std), images / 255)
     torch.testing.assert_close(denormalize(batch[0], mean, std), images[0] / 255)
-
-
-def test_denormalized_images_can_be_drawn():
-    images = denormalize(torch.tensor([[[-9.0, 9.0]]]), torch.tensor([0.5]), torch.tensor([0.5]))
-    assert images.flatten().tolist() == [0.0, 1.0]
+    drawn = denormalize(torch.tensor([[[-9.0, 9.0]]]), torch.tensor([0.5]), torch.tensor([0.5]))
+    assert drawn.flatten().tolist() == [0.0, 1.0]  # nothing outside of what can be drawn
 
 
 class TestBatches:
@@ -117,12 +114,3 @@ class TestBatches:
         assert squares[:, 0, 0, 0].unique().tolist() == [0, 1, 3, 4]
         assert [[4, 3, 4], [1, 0, 1], [4, 3, 4]] in squares[:, 0].tolist()
         assert [[0, 1, 2], [3, 4, 5], [6, 7, 8]] in squares[:, 0].tolist()
-
-    def test_the_seed_decides(self):
-        both = v2.Compose([BatchRandomHorizontalFlip(), BatchRandomCrop(3, padding=1)])
-        results = []
-        for seed in (1, 1, 2):
-            torch.manual_seed(seed)
-            results.append(both(self.marked))
-        assert torch.equal(results[0], results[1])
-        assert not torch.equal(results[0], results[2])
