@@ -33,7 +33,7 @@ class AllConvNet(nn.Module):
     """Convolutions only, for images of any size (Springenberg et al. 2015)."""
 
     def __init__(self, in_channels: int, num_outputs: int, dropout: float = 0.1) -> None:
-        """Build three blocks, with strides instead of pooling, and 1x1 instead of linear layers."""
+        """Build blocks with strides instead of pooling; a 1x1 convolution is the last layer."""
         super().__init__()
         self.blocks = nn.Sequential(
             ConvBlock(in_channels, 16, 2, dropout),

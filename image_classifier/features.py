@@ -1,4 +1,4 @@
-"""Features of images as fast as a CPU or GPU computes them, for prediction."""
+"""Compute features faster, with batch norm folded into convolutions and mixed precision."""
 
 import copy
 
