@@ -105,7 +105,7 @@ def _check_file(picture: _Picture) -> list[Finding]:
     try:
         image = load_image(path, draft=4 * THUMBNAIL)
     except DataError as error:
-        return [("error", "unreadable", path, str(error))]
+        return [("error", "unreadable", path, str(error).replace(str(path), path.name))]
     picture.digest = hashlib.sha256(path.read_bytes()).hexdigest()
     # A filter wider than a pixel, so that a copy of another size has almost the same thumbnail.
     image = image.resize((THUMBNAIL, THUMBNAIL), Image.Resampling.LANCZOS)
