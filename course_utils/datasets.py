@@ -57,6 +57,9 @@ class ImageFiles(Dataset):
         image = load_image(path, self.mode)
         return (image if self.transform is None else self.transform(image)), label
 
+    def __repr__(self) -> str:
+        return f"ImageFiles: {len(self)} images of {len(self.classes)} classes"
+
     def subset(self, indices: Iterable[int], transform: Callable | None = None) -> "ImageFiles":
         """Select images; unlike `torch.utils.data.Subset`, each part has its own transform."""
         samples = [self.samples[index] for index in indices]
@@ -146,6 +149,9 @@ class InMemoryDataset(Dataset):
         if self.batch_transform is not None:
             images = self.batch_transform(images)
         return images, self.targets[indices]
+
+    def __repr__(self) -> str:
+        return f"InMemoryDataset: {tuple(self.images.shape)} uint8, {len(self.classes)} classes"
 
     @staticmethod
     def collate(batch: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:

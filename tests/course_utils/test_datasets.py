@@ -553,3 +553,10 @@ class TestLoadInMemory:
         assert first_of_each_class(whole, max_images=1).targets == [0, 0, 1, 1, 2, 2]
         assert first_of_each_class(whole, max_images=1000).samples == whole.samples
         assert len(load_in_memory(PHOTOS, 8, max_images=9)["train"]) == 9
+
+
+def test_a_printed_dataset_says_what_it_holds():
+    files = load_splits(PHOTOS)["train"]
+    assert repr(files) == f"ImageFiles: {len(files)} images of {len(files.classes)} classes"
+    images = InMemoryDataset.decode(files, resize_to_square(8))
+    assert repr(images) == f"InMemoryDataset: ({len(files)}, 3, 8, 8) uint8, 3 classes"
