@@ -1,7 +1,7 @@
 """Evaluate a trained network: metrics, their uncertainty, errors, and calibration.
 
 Targets and predictions are class indices of shape (count,), probabilities and logits have shape
-(count, classes). Arrays, lists and tensors on the CPU will do. A ValueError says what does not fit.
+(count, classes): arrays, lists, or tensors on the CPU.
 """
 
 import warnings
@@ -29,7 +29,7 @@ Values = ArrayLike | Tensor
 def predict_logits(
     model: nn.Module, loader: DataLoader, amp: bool = False
 ) -> tuple[Tensor, Tensor]:
-    """Compute logits of all images of a loader, in its order; return them and the targets (CPU)."""
+    """Compute the logits of all images of a loader; return them and the targets, on the CPU."""
     device = next(model.parameters()).device
     logits, targets = [], []
     with eval_mode(model):
@@ -56,11 +56,7 @@ def top_classes(
 
 
 def accuracy_interval(correct: int, count: int) -> tuple[float, float]:
-    """Compute the 95 % confidence interval of an accuracy (Wilson 1927).
-
-    >>> [round(end, 2) for end in accuracy_interval(90, 100)]
-    [0.83, 0.94]
-    """
+    """Compute the 95 % confidence interval of an accuracy (Wilson 1927)."""
     interval = binomtest(correct, count).proportion_ci(0.95, method="wilson")
     return float(interval.low), float(interval.high)
 
@@ -68,8 +64,7 @@ def accuracy_interval(correct: int, count: int) -> tuple[float, float]:
 def class_report(targets: Values, predictions: Values, classes: Sequence[str]) -> pd.DataFrame:
     """Compute precision, recall, f1, images (of it) and predicted (as it) of each class.
 
-    The recall of a class without images is NaN, and so is the precision of a class that is never
-    predicted.
+    Without images the recall is NaN, without predictions the precision.
     """
     targets, predictions = _class_indices(targets, predictions)
     indices = range(len(classes))
@@ -87,23 +82,22 @@ def class_report(targets: Values, predictions: Values, classes: Sequence[str]) -
 def classification_summary(targets: Values, predictions: Values) -> pd.Series:
     """Compute metrics that summarize all classes in one number.
 
-    Balanced accuracy is macro recall. Macro averages weight all classes equally, weighted averages
-    by their number of images; what is NaN in `class_report` is left out. Kappa (Cohen 1960) and MCC
-    (Matthews 1975) are 0 at chance level; kappa is NaN if all targets and predictions are the same.
+    Balanced accuracy is macro recall; averages leave out what is NaN in `class_report`. Kappa
+    (Cohen 1960) and MCC (Matthews 1975) are 0 at chance level; kappa is NaN for a single class.
     """
     targets, predictions = _class_indices(targets, predictions)
     score = partial(metrics.precision_recall_fscore_support, zero_division=np.nan)
-    macro = score(targets, predictions, average="macro")
-    weighted = score(targets, predictions, average="weighted")
+    precision, recall, f1, _ = score(targets, predictions, average="macro")
+    weighted_f1 = score(targets, predictions, average="weighted")[2]
     with warnings.catch_warnings(action="ignore"):  # scikit-learn warns where there is one class
         kappa = metrics.cohen_kappa_score(targets, predictions)
         mcc = metrics.matthews_corrcoef(targets, predictions)
     summary = {
         "accuracy": (targets == predictions).mean(),
-        "balanced accuracy": macro[1],
-        "macro precision": macro[0],
-        "macro F1": macro[2],
-        "weighted F1": weighted[2],
+        "balanced accuracy": recall,
+        "macro precision": precision,
+        "macro F1": f1,
+        "weighted F1": weighted_f1,
         "kappa": kappa,
         "MCC": mcc,
     }
@@ -111,11 +105,7 @@ def classification_summary(targets: Values, predictions: Values) -> pd.Series:
 
 
 def bootstrap_interval(
-    metric: Callable[[np.ndarray, np.ndarray], float],
-    targets: Values,
-    predictions: Values,
-    resamples: int = 1000,
-    seed: int = 0,
+    metric: Callable, targets: Values, predictions: Values, resamples: int = 1000, seed: int = 0
 ) -> tuple[float, float]:
     """Compute the 95 % percentile bootstrap interval of a metric (Efron 1979).
 
@@ -135,21 +125,16 @@ def bootstrap_interval(
 def mcnemar(targets: Values, first: Values, second: Values) -> float:
     """Compute the p-value of the exact two-sided test of McNemar (1947).
 
-    The null hypothesis is that the classifiers that predicted `first` and `second` have the same
-    accuracy, and thus the same chance of being the correct one where only one of them is.
+    The null hypothesis: both classifiers are equally likely to be the only correct one.
     """
     targets, first, second = _class_indices(targets, first, second)
-    only_first = int(((first == targets) & (second != targets)).sum())
-    only_second = int(((first != targets) & (second == targets)).sum())
-    count = only_first + only_second
-    return float(binomtest(only_first, count).pvalue) if count else 1.0
+    one_is_correct = (first == targets) != (second == targets)
+    count, first_wins = one_is_correct.sum(), (one_is_correct & (first == targets)).sum()
+    return float(binomtest(first_wins, count).pvalue) if count else 1.0
 
 
 def confused_pairs(matrix: np.ndarray, classes: Sequence[str]) -> pd.DataFrame:
-    """List the errors in counts `matrix[true, predicted]`, the most frequent pair first.
-
-    The columns are true, predicted, count, and share (of the images of the true class).
-    """
+    """List the errors in counts `matrix[true, predicted]`, with their share of the true class."""
     errors = matrix - np.diag(np.diag(matrix))
     true, predicted = np.nonzero(errors)
     names, counts = np.asarray(classes, dtype=object), errors[true, predicted]
@@ -159,10 +144,7 @@ def confused_pairs(matrix: np.ndarray, classes: Sequence[str]) -> pd.DataFrame:
 
 
 def misclassified(probabilities: Values, targets: Values) -> pd.DataFrame:
-    """List true class, predicted class and its probability of the misclassified images.
-
-    The most confident error comes first. The index is the position of the image in the dataset.
-    """
+    """List misclassified images by their position in the dataset, the most confident first."""
     probabilities, targets = _scores(probabilities, targets)
     columns = {"true": targets, "predicted": probabilities.argmax(axis=1)}
     frame = pd.DataFrame(columns | {"probability": probabilities.max(axis=1)})
@@ -173,7 +155,7 @@ def misclassified(probabilities: Values, targets: Values) -> pd.DataFrame:
 def reliability_table(probabilities: Values, targets: Values, bins: int = 10) -> pd.DataFrame:
     """Compare confidence (the probability of the predicted class) with accuracy.
 
-    There is a row for each bin (low < confidence <= high, all of the same width) that holds images.
+    Each row is a bin (low < confidence <= high, all of the same width) that holds images.
     """
     probabilities, targets = _scores(probabilities, targets)
     # A softmax in reduced precision may end a little above 1.
@@ -192,19 +174,16 @@ def reliability_table(probabilities: Values, targets: Values, bins: int = 10) ->
 
 
 def expected_calibration_error(probabilities: Values, targets: Values, bins: int = 15) -> float:
-    """Compute the mean distance of confidence and accuracy in the bins of `reliability_table`.
-
-    From Naeini et al. (2015). Compare only values of the same number of bins.
-    """
+    """Compute the mean distance of confidence and accuracy in the bins (Naeini et al. 2015)."""
     table = reliability_table(probabilities, targets, bins)
     return float(np.average(abs(table["confidence"] - table["accuracy"]), weights=table["count"]))
 
 
 def coverage_curve(probabilities: Values, targets: Values) -> pd.DataFrame:
-    """Compute what a classifier reaches that rejects images below a confidence threshold.
+    """Compute coverage and accuracy if images below a threshold of confidence are rejected.
 
-    For thresholds of 0, 0.01 ... 1: coverage (the share of images that are not rejected), and the
-    accuracy of these images. From Chow, On Optimum Recognition Error and Reject Tradeoff (1970).
+    For thresholds of 0, 0.01 ... 1; coverage is the share of images that are not rejected. From
+    Chow, On Optimum Recognition Error and Reject Tradeoff (1970).
     """
     probabilities, targets = _scores(probabilities, targets)
     correct = probabilities.argmax(axis=1) == targets
@@ -220,9 +199,9 @@ def fit_temperature(logits: Values, targets: Values) -> float:
 
     >>> probabilities = (test_logits / fit_temperature(val_logits, val_targets)).softmax(dim=1)
 
-    It minimizes the cross-entropy, and is above 1 if the network is overconfident (Guo et al., On
-    Calibration of Modern Neural Networks, 2017). It is limited to 0.5 ... 10: if all images are
-    classified correctly, it would be 0 without limits, and any other image get a probability of 1.
+    It minimizes the cross-entropy and is above 1 if the network is overconfident (Guo et al., On
+    Calibration of Modern Neural Networks, 2017). The limits are 0.5 and 10: without them, it would
+    be 0 if all images are classified correctly.
     """
     logits, targets = (torch.from_numpy(values) for values in _scores(logits, targets))
     logits = logits.double()
@@ -236,11 +215,10 @@ def fit_temperature(logits: Values, targets: Values) -> float:
 def suspicious_labels(probabilities: Values, targets: Values) -> pd.DataFrame:
     """List labels that are probably wrong, with a suggestion, the most suspicious first.
 
-    A simple form of Northcutt et al., Confident Learning (2021). The threshold of a class is the
-    mean probability of the class among the images with its label. A label is suspicious if another
-    class reaches its threshold and is more probable than the label, by a margin. The probabilities
-    must come from networks that were not trained on these images (cross-validation). The index is
-    the position of the image in the dataset.
+    A simple form of Northcutt et al., Confident Learning (2021). The threshold of a class is its
+    mean probability among the images with its label. A label is suspicious if another class
+    reaches its threshold and is more probable than the label, by a margin. The probabilities must
+    come from networks that were not trained on these images. The index is the image's position.
     """
     probabilities, targets = _scores(probabilities, targets)
     probabilities = probabilities.astype(np.float64)

@@ -5,8 +5,10 @@
 >>> activations["features.3"].shape
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
+from itertools import product, repeat
 
 import torch
 import torch.nn.functional as F
@@ -21,35 +23,31 @@ BATCH_SIZE = 16  # the backward pass of 64 images of 224 pixels would need gigab
 def capture_activations(model: nn.Module, *layers: str) -> Iterator[dict[str, Tensor]]:
     """Collect the outputs of layers while the network runs; the hooks are removed at the end.
 
-    The dictionary holds the last output of each layer, by its name in `model.named_modules()`, in
-    the order in which the layers ran. Outputs that are not tensors are left out. They are part of
-    the graph: `torch.autograd.grad(score, activations[layer])` works.
+    The dictionary holds the last output of each layer, if it is a tensor, in the order in which
+    they ran. It is part of the graph: `torch.autograd.grad(score, activations[layer])` works.
     """
     modules = dict(model.named_modules())
     if unknown := set(layers) - set(modules):
         names = ", ".join([*modules][1:13])
         raise ValueError(f"There is no layer {min(unknown)!r}; there are, for example, {names}.")
     activations: dict[str, Tensor] = {}
-    handles = [modules[name].register_forward_hook(_save_to(activations, name)) for name in layers]
-    try:
-        yield activations
-    finally:
-        for handle in handles:
-            handle.remove()
 
-
-def _save_to(activations: dict[str, Tensor], layer: str) -> Callable:
-    def hook(module: nn.Module, inputs: object, output: object) -> Tensor | None:
+    def capture(name: str, module: nn.Module, inputs: object, output: object) -> Tensor | None:
         if not isinstance(output, Tensor):
             return None
         # After frozen layers nothing requires a gradient; the graph then begins here.
         if torch.is_grad_enabled() and not output.requires_grad:
             output = output.detach().requires_grad_()
-        activations.pop(layer, None)  # a layer that runs again comes last
-        activations[layer] = output
+        activations.pop(name, None)  # a layer that runs again comes last
+        activations[name] = output
         return output.clone()  # a ReLU that works in place must not change what is kept
 
-    return hook
+    handles = [modules[name].register_forward_hook(partial(capture, name)) for name in layers]
+    try:
+        yield activations
+    finally:
+        for handle in handles:
+            handle.remove()
 
 
 @torch.no_grad()
@@ -70,25 +68,22 @@ def grad_cam(model: nn.Module, images: Tensor, classes: Tensor | int | None = No
 
     The maps of the last convolutional layer are summed, each weighted by the mean gradient of the
     class's logit; negative values become 0. From Selvaraju et al., Grad-CAM: Visual Explanations
-    from Deep Networks via Gradient-based Localization (2017). The network is left unchanged.
+    from Deep Networks via Gradient-based Localization (2017).
 
-    Args:
-        model: A convolutional network. A single logit is that of class 1, its negative of class 0.
-        images: Shape (batch, channels, height, width).
-        classes: One index for all images, or shape (batch,); the predicted classes if left out.
-
-    Returns:
-        Attributions of shape (batch, height, width) on the CPU, in units of the logit.
+    `classes` is one index for all images, or of shape (batch,), or else the predicted classes. A
+    single logit is that of class 1, its negative that of class 0. The result is on the CPU, of
+    shape (batch, height, width), in units of the logit.
     """
     layer, device = last_conv_layer(model, images), next(model.parameters()).device
+    chosen = repeat(None)
     if classes is not None:
-        classes = torch.as_tensor(classes).expand(len(images)).split(BATCH_SIZE)
+        chosen = torch.as_tensor(classes).expand(len(images)).split(BATCH_SIZE)
     attributions = []
-    for number, batch in enumerate(images.split(BATCH_SIZE)):
+    for batch, wanted in zip(images.split(BATCH_SIZE), chosen, strict=False):
         with torch.enable_grad(), eval_mode(model), capture_activations(model, layer) as captured:
             logits = _class_logits(model(batch.to(device)))
-            chosen = _choose(logits, None if classes is None else classes[number])
-            (gradients,) = torch.autograd.grad(logits.gather(1, chosen).sum(), captured[layer])
+            score = logits.gather(1, _choose(logits, wanted)).sum()
+            (gradients,) = torch.autograd.grad(score, captured[layer])
         weights = gradients.mean(dim=(2, 3), keepdim=True)
         cam = (weights * captured[layer].detach()).sum(dim=1, keepdim=True).relu().float()
         cam = F.interpolate(cam, images.shape[2:], mode="bilinear", align_corners=False)
@@ -106,46 +101,39 @@ def occlusion(
 ) -> Tensor:
     """Compute how far a class's logit falls when a square covers a part of the image.
 
-    Occlusion sensitivity, from Zeiler and Fergus, Visualizing and Understanding Convolutional
-    Networks (2014). It needs neither gradients nor layers, so it can validate other attributions.
-
     The square of `size` pixels moves by half of that. Its color, of shape (batch, channels, 1, 1),
     is `border_color` if left out. The result, see `grad_cam`, is the mean fall over all squares
-    that cover a pixel; it is negative where covering increases the logit.
+    that cover a pixel. From Zeiler and Fergus, Visualizing and Understanding Convolutional Networks
+    (2014); it uses no gradients, so it can validate attributions that do.
     """
     images = images.to(next(model.parameters()).device)
     height, width = images.shape[2:]
     if not 0 < size <= min(height, width):
         raise ValueError(f"size must be from 1 to {min(height, width)}, not {size}.")
+    # The last square of a row or column ends at the border.
+    step = max(1, size // 2)
+    tops, lefts = ([*range(0, end - size, step), end - size] for end in (height, width))
+    # Most likely the background's color: a square of any other would be a new object.
     color = border_color(images) if color is None else color.to(images)
-    fall = torch.zeros(len(images), height, width, device=images.device)
-    count = torch.zeros(height, width, device=images.device)
+    fall = images.new_zeros(len(images), height, width)
+    count = images.new_zeros(height, width)
     with eval_mode(model):
         logits = _class_logits(model(images))
         chosen = _choose(logits, classes)
-        for top in _positions(height, size):
-            for left in _positions(width, size):
-                window = (..., slice(top, top + size), slice(left, left + size))
-                covered = images.clone()
-                covered[window] = color
-                change = logits - _class_logits(model(covered))
-                fall[window] += change.gather(1, chosen)[:, :, None]
-                count[window] += 1
+        for top, left in product(tops, lefts):
+            window = (..., slice(top, top + size), slice(left, left + size))
+            covered = images.clone()
+            covered[window] = color
+            change = logits - _class_logits(model(covered))
+            fall[window] += change.gather(1, chosen)[:, :, None]
+            count[window] += 1
     return (fall / count).cpu()
 
 
 def border_color(images: Tensor) -> Tensor:
-    """Return the median color along the border of each image, shape (batch, channels, 1, 1).
-
-    It is most likely the background's; a square of another color would be a new object.
-    """
+    """Return the median color along the border of each image, shape (batch, channels, 1, 1)."""
     rows, columns = images[:, :, [0, -1]].flatten(2), images[:, :, :, [0, -1]].flatten(2)
     return torch.cat([rows, columns], dim=2).median(dim=2).values[:, :, None, None]
-
-
-def _positions(length: int, size: int) -> list[int]:
-    """Return where squares begin; the last one ends at the border."""
-    return [*range(0, length - size, max(1, size // 2)), length - size]
 
 
 def _class_logits(logits: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ to 1; arrays have the channels last.
 import math
 import re
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -33,9 +34,12 @@ COLORS = sns.color_palette(PALETTE)
 IMAGE_DPI = 72  # figures full of images make notebooks large
 MAX_ANNOTATED = 25  # classes of a confusion matrix; with more, numbers could not be read
 
+Images = Tensor | Sequence
+_subplots = partial(plt.subplots, layout="constrained")
+
 
 def show(figure: Figure, alt: str | None = None) -> None:
-    """Display a figure in a notebook and close it; the alt text is its label if left out."""
+    """Display a figure in a notebook and close it; its label is the default alt text."""
     alt = alt or figure.get_label()
     if not alt:
         raise ValueError("A figure needs an alt text: show(figure, 'what it shows').")
@@ -52,41 +56,30 @@ def _finish(figure: Figure, alt: str) -> Figure:
 
 
 def image_grid(
-    images: Tensor | Sequence,
-    titles: Sequence[str] | None = None,
-    title: str = "",
-    columns: int = 8,
-    size: float = 1.2,
+    images: Images, titles: Sequence[str] = (), title: str = "", columns: int = 8, size: float = 1.2
 ) -> Figure:
     """Draw images of `size` inches side by side, with a title for each of them and for all."""
     columns = max(1, min(columns, len(images)))
     rows = max(1, math.ceil(len(images) / columns))
-    height = size * (1.25 if titles is not None else 1.05)
-    height += 0.13 * max((str(text).count("\n") for text in titles or ()), default=0)
-    figure, axes = plt.subplots(
-        rows,
-        columns,
-        figsize=(columns * size, rows * height + 0.4),
-        squeeze=False,
-        layout="constrained",
-        dpi=IMAGE_DPI,
-    )
+    height = size * (1.25 if titles else 1.05)
+    height += 0.13 * max((text.count("\n") for text in titles), default=0)
+    figsize = (columns * size, rows * height + 0.4)
+    figure, axes = _subplots(rows, columns, figsize=figsize, squeeze=False, dpi=IMAGE_DPI)
     for axis in axes.flat:
         axis.set_axis_off()
-    for number, (axis, image) in enumerate(zip(axes.flat, images, strict=False)):
+    pairs = zip(images, titles or [""] * len(images), strict=True)
+    for axis, (image, text) in zip(axes.flat, pairs, strict=False):
         _draw(axis, image)
-        if titles is not None:
-            axis.set_title(titles[number], fontsize=8)
+        axis.set_title(text, fontsize=8)
     figure.suptitle(title, fontsize=11)
-    texts = dict.fromkeys(_one_line(text) for text in titles or ())
-    captions = f": {', '.join(texts)}" if texts else ""
+    captions = ", ".join(dict.fromkeys(map(_one_line, titles)))
     count = "One image" if len(images) == 1 else f"{len(images)} images"
     count += f" in {rows} rows" if rows > 1 else ""
-    return _finish(figure, f"{count}. {title}{captions}.")
+    return _finish(figure, f"{count}. {title}: {captions}." if captions else f"{count}. {title}.")
 
 
-def _one_line(text: object) -> str:
-    return " ".join(str(text).split())
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
 
 
 def _pixels(image: object) -> tuple[np.ndarray, int]:
@@ -121,11 +114,7 @@ def overlay(image: object, attribution: Tensor, limit: float | None = None) -> n
 
 
 def attribution_maps(
-    images: Tensor | Sequence,
-    attributions: Tensor,
-    titles: Sequence[str] | None = None,
-    title: str = "",
-    columns: int = 6,
+    images: Images, attributions: Tensor, titles: Sequence[str], title: str = "", columns: int = 6
 ) -> Figure:
     """Draw an `overlay` of each image and its attributions (count, height, width), on one scale."""
     limit = float(attributions.max())
@@ -133,9 +122,8 @@ def attribution_maps(
     figure = image_grid(overlays, titles, title, columns, size=1.5)
     for axis in figure.axes[: len(overlays)]:
         axis.images[0].set_interpolation("antialiased")
-    names = titles if titles is not None else [f"image {n + 1}" for n in range(len(overlays))]
-    pairs = zip(map(_one_line, names), map(_strongest_place, attributions), strict=True)
-    places = "; ".join(map(": ".join, pairs))
+    pairs = zip(map(_one_line, titles), map(_strongest_place, attributions), strict=True)
+    places = "; ".join(f"{name}: {place}" for name, place in pairs)
     figure.set_label(f"{len(overlays)} attribution maps. {title}. Strongest attribution: {places}.")
     return figure
 
@@ -152,22 +140,21 @@ def _strongest_place(attribution: Tensor) -> str:
 def class_distribution(counts: pd.DataFrame, title: str = "Images per class") -> Figure:
     """Draw the number of images per class, one row per class and one column per split."""
     long = counts.rename_axis("class").reset_index().melt("class", var_name="set")
-    figure, axis = plt.subplots(figsize=(8, 3.6), layout="constrained")
+    figure, axis = _subplots(figsize=(8, 3.6))
     sns.barplot(long, x="class", y="value", hue="set", palette=PALETTE, ax=axis)
     axis.set(title=title, xlabel="class", ylabel="number of images")
     if len(counts) > 6:
         axis.tick_params(axis="x", rotation=30)
     total = counts.sum(axis=1)
-    return _finish(
-        figure,
-        f"Bar chart. {title}, for {', '.join(counts.columns)}. Most images: {total.idxmax()} "
-        f"({total.max()}); fewest: {total.idxmin()} ({total.min()}).",
+    sizes = (
+        f"Most images: {total.idxmax()} ({total.max()}); fewest: {total.idxmin()} ({total.min()})"
     )
+    return _finish(figure, f"Bar chart. {title}, for {', '.join(counts.columns)}. {sizes}.")
 
 
 def training_curves(history: pd.DataFrame, title: str = "Training") -> Figure:
     """Draw loss and accuracy on training and validation set over the epochs of `History.frame`."""
-    figure, axes = plt.subplots(1, 2, figsize=(9.5, 3.6), layout="constrained")
+    figure, axes = _subplots(1, 2, figsize=(9.5, 3.6))
     for axis, quantity in zip(axes, ("loss", "accuracy"), strict=True):
         columns = {f"train_{quantity}": "train", f"val_{quantity}": "validation"}
         frame = history.set_index("epoch")[list(columns)].rename(columns=columns)
@@ -175,32 +162,28 @@ def training_curves(history: pd.DataFrame, title: str = "Training") -> Figure:
         unit = " (nats per image)" if quantity == "loss" else ""
         axis.set(title=f"{title}: {quantity}", xlabel="epoch", ylabel=quantity + unit)
         axis.xaxis.set_major_locator(MaxNLocator(integer=True))
-    first, last = history.iloc[0], history.iloc[-1]
     return _finish(
         figure,
-        f"Two line charts over {len(history)} epochs. {title}. The training loss goes from "
-        f"{first.train_loss:.2f} to {last.train_loss:.2f}, the validation loss from "
-        f"{first.val_loss:.2f} to {last.val_loss:.2f}, the validation accuracy from "
-        f"{first.val_accuracy:.2f} to {last.val_accuracy:.2f}.",
+        f"Two line charts over {len(history)} epochs. {title}. The training loss goes "
+        f"{_from_to(history['train_loss'])}, the validation loss {_from_to(history['val_loss'])}, "
+        f"the validation accuracy {_from_to(history['val_accuracy'])}.",
     )
+
+
+def _from_to(values: pd.Series) -> str:
+    return f"from {values.iloc[0]:.2f} to {values.iloc[-1]:.2f}"
 
 
 def curve_gallery(
     histories: Mapping[str, pd.DataFrame],
     title: str = "Training and validation loss",
     limit: float | None = None,
-    columns: int = 4,
 ) -> Figure:
-    """Draw the losses of many runs side by side, on one scale that ends at `limit`.
-
-    The keys of `histories` are the titles of the panels, the values `History.frame` of each run.
-    """
-    columns = min(columns, len(histories))
+    """Draw the losses of many runs, by title and `History.frame`, on one scale up to `limit`."""
+    columns = min(4, len(histories))
     rows = math.ceil(len(histories) / columns)
     size = (2.5 * columns, 2.15 * rows + 0.7)
-    figure, axes = plt.subplots(
-        rows, columns, figsize=size, sharey=True, squeeze=False, layout="constrained"
-    )
+    figure, axes = _subplots(rows, columns, figsize=size, sharey=True, squeeze=False)
     for axis in axes.flat[len(histories) :]:
         axis.set_axis_off()
     for axis, (name, frame) in zip(axes.flat, histories.items(), strict=False):
@@ -223,11 +206,9 @@ def _describe_losses(name: str, frame: pd.DataFrame) -> str:
     if frame.empty:
         return f"{_one_line(name)}: no complete epoch."
     train, val = frame["train_loss"], frame["val_loss"]
-    return (
-        f"{_one_line(name)}: training from {train.iloc[0]:.2f} to {train.iloc[-1]:.2f}, validation "
-        f"from {val.iloc[0]:.2f} to {val.iloc[-1]:.2f}, lowest in epoch "
-        f"{frame['epoch'][val.idxmin()]:.0f}."
-    )
+    best = frame["epoch"][val.idxmin()]
+    losses = f"training {_from_to(train)}, validation {_from_to(val)}, lowest in epoch {best:.0f}"
+    return f"{_one_line(name)}: {losses}."
 
 
 def confusion_heatmap(
@@ -236,20 +217,14 @@ def confusion_heatmap(
     title: str = "Confusion matrix",
     normalize: bool = False,
 ) -> Figure:
-    """Draw counts `matrix[true, predicted]`, or percentages of the true class if `normalize`.
-
-    Cells that are zero stay empty. With more than 25 classes no numbers are written, and only some
-    of the names.
-    """
-    values = matrix = np.asarray(matrix)
-    if normalize:
-        values = 100 * matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
+    """Draw counts `matrix[true, predicted]`, or percentages of the true class if `normalize`."""
+    values = 100 * matrix / matrix.sum(axis=1, keepdims=True).clip(1) if normalize else matrix
     count = len(classes)
     labels = [name if len(name) <= 18 else name[:17] + "…" for name in map(str, classes)]
     # Long names take room from the heat map; many classes make its cells small instead of it large.
     longest = max(map(len, labels))
     side = min(1.8 + 0.55 * count, 8.0) + 0.07 * max(0, longest - 11)
-    figure, axis = plt.subplots(figsize=(side + 0.8, side), layout="constrained")
+    figure, axis = _subplots(figsize=(side + 0.8, side))
     written = np.where(matrix > 0, np.char.mod("%.0f", values), "")
     unit = "% of the true class" if normalize else "number of images"
     sns.heatmap(
@@ -271,22 +246,17 @@ def confusion_heatmap(
     axis.set(title=title, xlabel="predicted class", ylabel="true class")
     errors = matrix - np.diag(np.diag(matrix))
     true, predicted = np.unravel_index(errors.argmax(), matrix.shape)
-    worst = (
-        f"The most frequent error is {classes[true]} predicted as {classes[predicted]} "
-        f"({errors.max()} times)."
-    )
+    worst = f"{classes[true]} predicted as {classes[predicted]} ({errors.max()} times)"
     return _finish(
         figure,
         f"Heat map. {title}: {np.trace(matrix)} of {matrix.sum()} images are on the diagonal. "
-        + (worst if errors.any() else "There are no errors."),
+        + (f"The most frequent error is {worst}." if errors.any() else "There are no errors."),
     )
 
 
 def reliability_diagram(table: pd.DataFrame, title: str = "Reliability") -> Figure:
     """Draw accuracy against confidence, from `evaluation.reliability_table`."""
-    figure, axes = plt.subplots(
-        2, 1, figsize=(4.2, 4.8), sharex=True, height_ratios=[3, 1], layout="constrained"
-    )
+    figure, axes = _subplots(2, 1, figsize=(4.2, 4.8), sharex=True, height_ratios=[3, 1])
     middle, width = (table["low"] + table["high"]) / 2, table["high"] - table["low"]
     confidence = table["confidence"]
     axes[0].bar(middle, table["accuracy"], width, color=COLORS[0], edgecolor="white")
@@ -295,12 +265,11 @@ def reliability_diagram(table: pd.DataFrame, title: str = "Reliability") -> Figu
     axes[0].legend(loc="upper left")
     axes[1].bar(middle, table["count"], width, color="gray", edgecolor="white")
     axes[1].set(xlabel="probability of the predicted class", ylabel="images")
-    below = (table["accuracy"] < confidence).sum()
+    below, fullest = (table["accuracy"] < confidence).sum(), table.loc[table["count"].idxmax()]
     return _finish(
         figure,
         f"Reliability diagram. {title}. The accuracy is below the mean probability in {below} of "
-        f"{len(table)} bins; most images are in the bin up to "
-        f"{table.loc[table['count'].idxmax(), 'high']:.2f}.",
+        f"{len(table)} bins; most images are in the bin up to {fullest.high:.2f}.",
     )
 
 
@@ -339,9 +308,8 @@ def _load_or_cross(path: Path) -> object:
 
 def prediction_chart(image: object, top: pd.DataFrame, title: str = "Prediction") -> Figure:
     """Draw an image beside a bar chart of its classes, from `evaluation.top_classes`."""
-    figure, (left, right) = plt.subplots(
-        1, 2, figsize=(7.5, 2.6), width_ratios=(1, 1.8), layout="constrained", dpi=IMAGE_DPI
-    )
+    size = (7.5, 2.6)
+    figure, (left, right) = _subplots(1, 2, figsize=size, width_ratios=(1, 1.8), dpi=IMAGE_DPI)
     _draw(left, image)
     left.set_axis_off()
     sns.barplot(top, x="probability", y="class", color=COLORS[0], ax=right)

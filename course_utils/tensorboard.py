@@ -14,7 +14,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -34,7 +33,7 @@ from course_utils.checkpoints import get_random_state, set_random_state
 from course_utils.errors import CourseError
 from course_utils.evaluation import predict_logits
 from course_utils.models import count_parameters
-from course_utils.training import Callback, TrainerState, eval_mode
+from course_utils.training import Callback, TrainerState
 
 PARTS = "scalars images histograms graph confusion_matrix pr_curves embedding text hparams".split()
 QUANTITIES = ("loss", "accuracy")
@@ -42,18 +41,20 @@ GRID_IMAGES = 16
 IMAGE_SIZE = 112  # pixels; smaller images are enlarged, or the browser would blur them
 EMBEDDED_IMAGES = 500
 SPRITE_SIZE = 32  # pixels per image; browsers refuse sprites of more than 8192 pixels in all
+DECODERS = {
+    "scalars": float,
+    "images": lambda array: Image.open(BytesIO(array[2])),  # after its width and height
+    "text": lambda array: array.item().decode(),
+}
 
 
 class TensorBoardLogger(Callback):
     """Writes everything about a training run that TensorBoard can show.
 
     What is computed on one set of images goes to a run of its own (`<folder>/train`,
-    `<folder>/val`), under the same tag, so that TensorBoard draws both in one chart. The rest goes
-    to `<folder>`. The step is the epoch. Training is the same, bit for bit, as without the logger.
-    A new run replaces the logs of an earlier one, a resumed run continues them.
-
-    Attributes:
-        seconds: The time spent on logging.
+    `<folder>/val`), under the same tag, so that TensorBoard draws both in one chart; the rest goes
+    to `<folder>`. The step is the epoch. A new run replaces earlier logs, a resumed run continues
+    them. Training is the same, bit for bit; `seconds` is the time that logging took.
     """
 
     def __init__(
@@ -63,24 +64,18 @@ class TensorBoardLogger(Callback):
         hparams: Mapping[str, bool | float | str] | None = None,
         skip: Sequence[str] = (),
     ) -> None:
-        """Log to a folder, whose name is that of the run; `skip` some of the `PARTS`.
-
-        After each epoch, all images of `loaders` ("train", "val") are classified; they should be
-        neither shuffled nor augmented.
-        """
+        """Log all `PARTS` but `skip`; `loaders` ("train", "val") neither shuffle nor augment."""
         if unknown := set(skip) - set(PARTS):
             raise ValueError(f"There is no part {min(unknown)!r}; choose from {', '.join(PARTS)}.")
         self.folder, self.loaders, self.hparams = Path(folder), dict(loaders), dict(hparams or {})
         self.parts = set(PARTS) - set(skip)
         self.seconds = 0.0
         self._writers: dict[str, SummaryWriter] = {}
-        self._purge_step: int | None = None
+        self._first_step = 1
 
     def on_train_begin(self, run: TrainerState) -> None:
         """Write what does not change: description, graph and some images."""
-        self.seconds = 0.0
-        # A resumed run repeats what it logged after its last checkpoint.
-        self._purge_step = len(run.history) + 1 if run.history else None
+        self._first_step = len(run.history) + 1
         if run.history:
             return
         with self._without_side_effects(run):
@@ -89,7 +84,7 @@ class TensorBoardLogger(Callback):
                     file.unlink()
             (self.folder / "projector_config.pbtxt").unlink(missing_ok=True)
             if "text" in self.parts:
-                self._writer().add_text("run", _describe(run, self.loaders))
+                self._writer().add_text("run", self._describe(run))
             if "graph" in self.parts:
                 _add_graph(self._writer(), run.model, _some_images(run.train_loader, 1)[0])
             if "images" in self.parts:
@@ -98,11 +93,10 @@ class TensorBoardLogger(Callback):
 
     def on_epoch_end(self, run: TrainerState) -> None:
         """Write what changed in this epoch."""
-        row = run.history.rows[-1]
-        epoch, seconds_before = int(row["epoch"]), self.seconds
+        epoch, seconds_before = len(run.history), self.seconds
         with self._without_side_effects(run):
             if "scalars" in self.parts:
-                self._add_scalars(row, epoch)
+                self._add_scalars(run.history.rows[-1], epoch)
             if "histograms" in self.parts:
                 _add_histograms(self._writer(), run.model, epoch)
             if "images" in self.parts:
@@ -119,7 +113,7 @@ class TensorBoardLogger(Callback):
         """Write embedding and hyperparameters, and close the files."""
         with self._without_side_effects(run):
             if run.history and "embedding" in self.parts and self.loaders:
-                _add_embedding(self._writer(), run.model, self.loaders, len(run.history))
+                self._add_embedding(run.model, epoch=len(run.history))
             if run.history and "hparams" in self.parts and self.hparams:
                 self._add_hparams()
             while self._writers:
@@ -132,9 +126,6 @@ class TensorBoardLogger(Callback):
         states = [get_random_state(loader) for loader in loaders]
         try:
             yield
-        except OSError as error:
-            reason = error.strerror or error
-            raise CourseError(f"Cannot write logs to {self.folder}: {reason}.") from error
         finally:
             for state, loader in zip(states, loaders, strict=True):
                 set_random_state(state, loader)
@@ -143,9 +134,24 @@ class TensorBoardLogger(Callback):
     def _writer(self, name: str = "") -> SummaryWriter:
         """Open a run when it is first needed: TensorBoard would show an empty one."""
         if name not in self._writers:
-            folder = str(self.folder / name)
-            self._writers[name] = SummaryWriter(folder, purge_step=self._purge_step)
+            # A resumed run repeats what it logged after its last checkpoint.
+            self._writers[name] = SummaryWriter(self.folder / name, purge_step=self._first_step)
         return self._writers[name]
+
+    def _describe(self, run: TrainerState) -> str:
+        """Describe a run by a table in Markdown."""
+        rows = {
+            "what": "value",
+            "---": "---",
+            "network": f"{type(run.model).__name__}, {count_parameters(run.model):,} parameters",
+            "optimizer": type(run.optimizer).__name__,
+            "scheduler": type(run.scheduler).__name__ if run.scheduler else "none",
+            "batch size": run.train_loader.batch_size,
+            "epochs": run.epochs,
+            "training images": len(run.train_loader.dataset),
+        }
+        rows |= {f"images of {name}": len(self.loaders[name].dataset) for name in self.loaders}
+        return "\n".join(f"| {name} | {value} |" for name, value in rows.items())
 
     def _add_scalars(self, row: Mapping[str, float], epoch: int) -> None:
         for name in ("train", "val"):
@@ -175,14 +181,32 @@ class TensorBoardLogger(Callback):
                 scores = probabilities[:, label]
                 self._writer(name).add_pr_curve(f"pr/{title}", targets == label, scores, epoch)
 
+    def _add_embedding(self, model: nn.Module, epoch: int) -> None:
+        """Write the input of the last linear layer (or else the logits) for the projector."""
+        loader = self.loaders.get("val", next(iter(self.loaders.values())))
+        images, targets = _some_images(loader, EMBEDDED_IMAGES)
+        inputs: list[Tensor] = []
+        linear = [module for module in model.modules() if isinstance(module, nn.Linear)][-1:]
+        hooks = [m.register_forward_pre_hook(lambda _, args: inputs.extend(args)) for m in linear]
+        batches = list(zip(images.split(100), targets.split(100), strict=True))
+        logits, _ = predict_logits(model, batches)
+        for hook in hooks:
+            hook.remove()
+        features = torch.cat(inputs).flatten(1).cpu() if inputs else logits
+        classes, predictions = _class_names(loader), _probabilities(logits).argmax(dim=1)
+        names = [[classes[t], classes[p]] for t, p in zip(targets, predictions, strict=True)]
+        sprites = nn.functional.interpolate(_rescale(images), (SPRITE_SIZE, SPRITE_SIZE))
+        shutil.rmtree(self.folder / f"{epoch:05}", ignore_errors=True)
+        header = ["true", "predicted"]
+        self._writer().add_embedding(features, names, sprites, epoch, "features", header)
+
     def _add_hparams(self) -> None:
         """Write the hyperparameters to this run; `SummaryWriter.add_hparams` would add another."""
-        groups = ("val", "train")
+        groups, writer = ("val", "train"), self._writer().file_writer
         metrics = [summary_v2.Metric(tag, group=name) for name in groups for tag in QUANTITIES]
         names = [summary_v2.HParam(name) for name in self.hparams]
-        experiment = summary_v2.hparams_config_pb(names, metrics)
-        for summary in (experiment, summary_v2.hparams_pb(self.hparams, self.folder.name)):
-            self._writer().file_writer.add_summary(summary)
+        writer.add_summary(summary_v2.hparams_config_pb(names, metrics))
+        writer.add_summary(summary_v2.hparams_pb(self.hparams, self.folder.name))
 
 
 def _class_names(loader: DataLoader) -> list[str]:
@@ -213,22 +237,6 @@ def _probabilities(logits: Tensor) -> Tensor:
     return logits.softmax(dim=1).nan_to_num()
 
 
-def _describe(run: TrainerState, loaders: Mapping[str, DataLoader]) -> str:
-    """Describe a run in Markdown."""
-    rows = {
-        "network": f"{type(run.model).__name__}, {count_parameters(run.model):,} parameters",
-        "optimizer": type(run.optimizer).__name__,
-        "scheduler": type(run.scheduler).__name__ if run.scheduler else "none",
-        "batch size": run.train_loader.batch_size,
-        "epochs": run.epochs,
-        "training images": len(run.train_loader.dataset),
-        **{f"images of {name}": len(loader.dataset) for name, loader in loaders.items()},
-    }
-    table = "\n".join(f"| {name} | {value} |" for name, value in rows.items())
-    layers = "\n".join(f"    {line}" for line in str(run.model).splitlines())
-    return f"| what | value |\n| --- | --- |\n{table}\n\n{layers}"
-
-
 def _add_graph(writer: SummaryWriter, model: nn.Module, images: Tensor) -> None:
     """Trace a copy of the network with one image."""
     with warnings.catch_warnings(action="ignore"):  # torch advises against tracing for other uses
@@ -244,31 +252,6 @@ def _add_histograms(writer: SummaryWriter, model: nn.Module, epoch: int) -> None
         for kind, values in (("weights", parameter), ("gradients", parameter.grad)):
             if values is not None and (values := values[values.isfinite()].detach()).numel():
                 writer.add_histogram(f"{kind}/{name}", values.float().cpu(), epoch)
-
-
-@torch.no_grad()
-def _add_embedding(
-    writer: SummaryWriter, model: nn.Module, loaders: Mapping[str, DataLoader], epoch: int
-) -> None:
-    """Write the input of the last linear layer (or else the logits) for the projector."""
-    loader = loaders.get("val", next(iter(loaders.values())))
-    images, targets = _some_images(loader, EMBEDDED_IMAGES)
-    inputs: list[Tensor] = []
-    linear = [module for module in model.modules() if isinstance(module, nn.Linear)][-1:]
-    hooks = [m.register_forward_pre_hook(lambda _, args: inputs.append(args[0])) for m in linear]
-    device = next(model.parameters()).device
-    with eval_mode(model):
-        logits = torch.cat([model(batch.to(device)) for batch in images.split(100)]).cpu()
-    for hook in hooks:
-        hook.remove()
-    features = torch.cat(inputs).flatten(1).cpu() if inputs else logits
-    classes, predictions = _class_names(loader), _probabilities(logits).argmax(dim=1)
-    names = [[classes[t], classes[p]] for t, p in zip(targets, predictions, strict=True)]
-    sprites = nn.functional.interpolate(_rescale(images), (SPRITE_SIZE, SPRITE_SIZE))
-    shutil.rmtree(Path(writer.log_dir) / f"{epoch:05}", ignore_errors=True)
-    writer.add_embedding(
-        features, names, sprites, epoch, tag="features", metadata_header=["true", "predicted"]
-    )
 
 
 def read_tags(folder: str | Path) -> pd.DataFrame:
@@ -290,7 +273,8 @@ def read_logs(folder: str | Path, kind: str = "scalars") -> pd.DataFrame:
     """
     frame = _read(Path(folder))
     frame = frame[frame.kind == kind].drop(columns="kind").reset_index(drop=True)
-    frame["value"] = frame.pop("tensor").map(lambda tensor: _decode(kind, make_ndarray(tensor)))
+    decode = DECODERS.get(kind, lambda array: array)
+    frame["value"] = frame.pop("tensor").map(make_ndarray).map(decode)
     return frame
 
 
@@ -315,8 +299,7 @@ def _read(folder: Path) -> pd.DataFrame:
     )
     if not files:
         raise CourseError(f"There are no logs in {folder}: is it the right folder?")
-    rows: list[tuple] = []
-    kinds: dict[tuple, str] = {}
+    rows, kinds = [], {}
     for file in files:
         run = file.parent.relative_to(folder).as_posix()
         for event in EventFileLoader(str(file)).Load():
@@ -329,13 +312,3 @@ def _read(folder: Path) -> pd.DataFrame:
     frame = pd.DataFrame(rows, columns=["run", "kind", "tag", "step", "wall_time", "tensor"])
     frame = frame[frame.kind != "graph_tagged_run_metadata"]
     return frame.replace({"kind": {"graphs": "graph"}})
-
-
-def _decode(kind: str, array: np.ndarray) -> Any:
-    if kind == "scalars":
-        return float(array)
-    if kind == "images":  # width, height, and the file itself
-        return Image.open(BytesIO(array[2]))
-    if kind == "text":
-        return array.item().decode()
-    return array

@@ -18,6 +18,10 @@ def close_figures():
     plt.close("all")
 
 
+def texts(drawn):
+    return [text.get_text() for text in drawn]
+
+
 def test_show_displays_the_alt_text_and_closes_the_figure(monkeypatch):
     shown = []
     monkeypatch.setattr(plots, "display", lambda figure, metadata: shown.append(metadata))
@@ -25,10 +29,9 @@ def test_show_displays_the_alt_text_and_closes_the_figure(monkeypatch):
     figure.set_label("A line that rises.")
     plots.show(figure)
     plots.show(plt.figure(), "Another text.")
-    assert shown == [
-        {"image/png": {"alt": "A line that rises."}},
-        {"image/png": {"alt": "Another text."}},
-    ]
+    assert [metadata["image/png"] for metadata in shown] == [
+        {"alt": "A line that rises."}, {"alt": "Another text."}
+    ]  # fmt: skip
     assert plt.get_fignums() == []
     with pytest.raises(ValueError, match="needs an alt text"):
         plots.show(plt.figure())
@@ -51,25 +54,30 @@ def test_image_grid_accepts_tensors_and_pil_images():
     assert figure.get_label() == "4 images in 2 rows. Kinds: one, two, three, four."
 
 
+def test_image_grid_has_a_title_for_each_image_or_none():
+    pictures = [Image.new("L", (4, 4))] * 2
+    one, two = plots.image_grid(pictures, ["a", "b"]), plots.image_grid(pictures, ["a\nb", "c"])
+    assert two.get_figheight() > one.get_figheight()  # room for two lines
+    assert two.get_label().endswith("a b, c.")
+    assert plots.image_grid(pictures, title="Both").get_label() == "2 images. Both."
+    with pytest.raises(ValueError, match="shorter"):
+        plots.image_grid(pictures, ["a"])
+
+
 def test_class_distribution_has_a_bar_for_every_number():
     counts = pd.DataFrame({"train": [30, 10], "test": [6, 2]}, index=["cat", "dog"])
     figure = plots.class_distribution(counts)
     heights = [bar.get_height() for group in figure.axes[0].containers for bar in group]
     assert heights == [30, 10, 6, 2]
-    assert [label.get_text() for label in figure.axes[0].get_xticklabels()] == ["cat", "dog"]
+    assert texts(figure.axes[0].get_xticklabels()) == ["cat", "dog"]
     assert "Most images: cat (36); fewest: dog (12)" in figure.get_label()
 
 
 def history(epochs):
-    numbers = np.linspace(1, 0.5, epochs)
-    return pd.DataFrame(
-        {
-            "epoch": range(1, epochs + 1),
-            "train_loss": numbers,
-            "val_loss": numbers + 0.1,
-            "train_accuracy": 1 - numbers / 2,
-            "val_accuracy": 0.9 - numbers / 2,
-        }
+    losses = np.linspace(1, 0.5, epochs)
+    frame = pd.DataFrame({"epoch": range(1, epochs + 1), "train_loss": losses})
+    return frame.assign(
+        val_loss=losses + 0.1, train_accuracy=1 - losses / 2, val_accuracy=0.9 - losses / 2
     )
 
 
@@ -82,9 +90,7 @@ def test_training_curves_draw_the_history(epochs):
         for line, name in zip(lines, ("train", "val"), strict=False):
             np.testing.assert_allclose(line.get_ydata(), frame[f"{name}_{quantity}"])
             np.testing.assert_allclose(line.get_xdata(), frame["epoch"])
-        assert [text.get_text() for text in axis.get_legend().get_texts()] == [
-            "train", "validation"
-        ]  # fmt: skip
+        assert texts(axis.get_legend().get_texts()) == ["train", "validation"]
         assert axis.get_xlabel() == "epoch"
     assert [axis.get_ylabel() for axis in figure.axes] == ["loss (nats per image)", "accuracy"]
     last = frame.iloc[-1]
@@ -94,17 +100,17 @@ def test_training_curves_draw_the_history(epochs):
 def test_curve_gallery_has_a_panel_for_every_run():
     good = history(6)
     runs = {"good": good, "broke\noff": good[:2], "a": history(3), "b": good[:0], "c": history(1)}
-    figure = plots.curve_gallery(runs, "Runs", limit=2.0, columns=3)
+    figure = plots.curve_gallery(runs, "Runs", limit=2.0)
     drawn = [axis for axis in figure.axes if axis.lines]
     assert [axis.get_title() for axis in drawn] == list(runs)
-    assert len(figure.axes) == 6
+    assert len(figure.axes) == 8
     for axis, frame in zip(drawn, runs.values(), strict=True):
         for line, column in zip(axis.lines, ("train_loss", "val_loss"), strict=True):
             np.testing.assert_array_equal(line.get_ydata(), frame[column])
             np.testing.assert_array_equal(line.get_xdata(), frame["epoch"])
         assert axis.get_ylim() == (0, 2)
     (legend,) = figure.legends
-    assert [text.get_text() for text in legend.get_texts()] == ["train", "validation"]
+    assert texts(legend.get_texts()) == ["train", "validation"]
     alt = figure.get_label()
     assert "good: training from 1.00 to 0.50, validation from 1.10 to 0.60, lowest in" in alt
     assert "broke off: training from 1.00 to 0.90" in alt
@@ -115,33 +121,31 @@ def test_confusion_heatmap_shows_the_counts():
     matrix = np.array([[8, 2, 0], [1, 9, 0], [0, 5, 5]])
     figure = plots.confusion_heatmap(matrix, ["cat", "dog", "cow"])
     axis = figure.axes[0]
-    written = [text.get_text() for text in axis.texts]
-    assert written == ["8", "2", "", "1", "9", "", "", "5", "5"]
+    assert texts(axis.texts) == ["8", "2", "", "1", "9", "", "", "5", "5"]
     assert axis.get_xlabel() == "predicted class"
     assert axis.get_ylabel() == "true class"
-    assert [label.get_text() for label in axis.get_yticklabels()] == ["cat", "dog", "cow"]
+    assert texts(axis.get_yticklabels()) == ["cat", "dog", "cow"]
     assert "22 of 30 images are on the diagonal" in figure.get_label()
     assert "cow predicted as dog (5 times)" in figure.get_label()
     perfect = plots.confusion_heatmap(np.eye(2, dtype=int), ["cat", "dog"])
     assert "There are no errors" in perfect.get_label()
 
 
-def test_confusion_heatmap_with_percentages_of_the_true_class():
-    matrix = np.array([[7, 3], [10, 20]])
-    figure = plots.confusion_heatmap(matrix, ["cat", "dog"], normalize=True)
-    assert [text.get_text() for text in figure.axes[0].texts] == ["70", "30", "33", "67"]
-    without_images = plots.confusion_heatmap(
-        np.array([[3, 0], [0, 0]]), ["cat", "dog"], normalize=True
-    )
-    assert [text.get_text() for text in without_images.axes[0].texts] == ["100", "", "", ""]
+@pytest.mark.parametrize(
+    ("matrix", "written"),
+    [([[7, 3], [10, 20]], ["70", "30", "33", "67"]), ([[3, 0], [0, 0]], ["100", "", "", ""])],
+)
+def test_confusion_heatmap_with_percentages_of_the_true_class(matrix, written):
+    figure = plots.confusion_heatmap(np.array(matrix), ["cat", "dog"], normalize=True)
+    assert texts(figure.axes[0].texts) == written
 
 
-@pytest.mark.parametrize("count", [1, 2, 3, 10, 25, 100])
+@pytest.mark.parametrize("count", [1, 3, 12, 25, 100])
 def test_confusion_heatmap_stays_readable(count):
     matrix = 90 * np.eye(count, dtype=int) + 1
     names = [f"class {number} with a rather long name" for number in range(count)]
     figure = plots.confusion_heatmap(matrix, names)
-    figure.canvas.draw()
+    figure.draw_without_rendering()
     axis = figure.axes[0]
     assert bool(axis.texts) == (count <= 25)
     assert max(figure.get_size_inches()) < 10
@@ -165,30 +169,16 @@ def test_a_single_error_has_a_color():
 
 
 def test_reliability_diagram_draws_the_bins():
-    table = pd.DataFrame(
-        {
-            "low": [0.4, 0.9],
-            "high": [0.5, 1.0],
-            "count": [10, 90],
-            "confidence": [0.45, 0.97],
-            "accuracy": [0.5, 0.8],
-        }
-    )
+    columns = ["low", "high", "count", "confidence", "accuracy"]
+    table = pd.DataFrame([(0.4, 0.5, 10, 0.45, 0.5), (0.9, 1.0, 90, 0.97, 0.8)], columns=columns)
     figure = plots.reliability_diagram(table, "A network")
     upper, lower = figure.axes
     assert [bar.get_height() for bar in upper.containers[0]] == [0.5, 0.8]
     assert [bar.get_x() for bar in upper.containers[0]] == pytest.approx([0.4, 0.9])
-    assert [text.get_text() for text in upper.get_legend().get_texts()] == ["perfect calibration"]
+    assert texts(upper.get_legend().get_texts()) == ["perfect calibration"]
     assert [bar.get_height() for bar in lower.containers[0]] == [10, 90]
     assert "accuracy is below the mean probability in 1 of 2 bins" in figure.get_label()
     assert "up to 1.00" in figure.get_label()
-
-
-def test_image_grid_has_room_for_titles_of_two_lines():
-    pictures = [Image.new("L", (4, 4))] * 2
-    one, two = plots.image_grid(pictures, ["a", "b"]), plots.image_grid(pictures, ["a\nb", "c"])
-    assert two.get_figheight() > one.get_figheight()
-    assert two.get_label().endswith("a b, c.")
 
 
 @pytest.mark.parametrize(
@@ -213,14 +203,8 @@ def test_saved_figures_have_safe_names(parts, name, tmp_path):
 def test_health_grid_draws_images_and_crosses(tmp_path):
     Image.new("RGB", (8, 8), "red").save(tmp_path / "red.png")
     (tmp_path / "broken.png").write_text("no image")
-    findings = pd.DataFrame(
-        [
-            ("error", "unreadable", "broken.png", "no image"),
-            ("warning", "duplicate", "red.png", "same as other.png"),
-            ("error", "empty class folder", "cats", "no image in it"),
-        ],
-        columns=["level", "problem", "file", "detail"],
-    )
+    rows = [("unreadable", "broken.png"), ("duplicate", "red.png"), ("empty class folder", "cats")]
+    findings = pd.DataFrame(rows, columns=["problem", "file"])
     figure = plots.health_grid(findings, tmp_path)
     cross, red = (axis.images[0].get_array() for axis in figure.axes)
     assert cross.ndim == 2 and cross[0, 0] == cross[0, -1] < cross[0, 20]
@@ -241,8 +225,8 @@ def test_prediction_draws_the_image_and_its_classes():
     left, right = figure.axes
     assert left.images[0].get_array().shape == (4, 8, 3)
     assert [bar.get_width() for bar in right.containers[0]] == [0.75, 0.25]
-    assert [label.get_text() for label in right.get_yticklabels()] == ["cat", "dog & cow"]
-    assert [text.get_text() for text in right.texts] == ["75.0%", "25.0%"]
+    assert texts(right.get_yticklabels()) == ["cat", "dog & cow"]
+    assert texts(right.texts) == ["75.0%", "25.0%"]
     assert "A photograph: cat 75.0%, dog & cow 25.0%." in figure.get_label()
 
 
@@ -276,34 +260,22 @@ def test_attribution_maps_have_one_scale_and_describe_where_the_maximum_is():
     )
 
 
-NAME = "a$^$"  # as a formula, this is a syntax error
-MATRIX = np.array([[3, 1], [0, 4]])
-
-
-@pytest.mark.parametrize(
-    "draw",
-    [
-        lambda tmp_path: plots.image_grid([Image.new("L", (4, 4))], [NAME], NAME),
-        lambda tmp_path: plots.attribution_maps(
-            torch.ones(1, 1, 4, 4), torch.ones(1, 4, 4), [NAME]
-        ),
-        lambda tmp_path: plots.class_distribution(
-            pd.DataFrame({"train": [3, 4]}, [NAME, "b"]), NAME
-        ),
-        lambda tmp_path: plots.training_curves(history(2), NAME),
-        lambda tmp_path: plots.curve_gallery({NAME: history(2)}, NAME),
-        lambda tmp_path: plots.confusion_heatmap(MATRIX, [NAME, "b"], NAME),
-        lambda tmp_path: plots.prediction_chart(
-            Image.new("L", (4, 4)), pd.DataFrame({"class": [NAME], "probability": [1.0]}), NAME
-        ),
-        lambda tmp_path: plots.health_grid(
-            pd.DataFrame({"problem": ["unreadable"], "file": [f"{NAME}.png"]}), tmp_path
-        ),
-    ],
-)
-def test_a_class_name_is_not_a_formula(draw, tmp_path):
+def test_a_class_name_is_not_a_formula(tmp_path):
     """Such a name ended the training report with a traceback."""
-    (tmp_path / f"{NAME}.png").touch()
-    figure = draw(tmp_path)
-    plots.save_figure(figure, tmp_path, "figure")
-    assert any(NAME in text.get_text() for text in figure.findobj(Text))
+    name = "a$^$"  # as a formula, this is a syntax error
+    picture, matrix = Image.new("L", (4, 4)), np.array([[3, 1], [0, 4]])
+    top = pd.DataFrame({"class": [name], "probability": [1.0]})
+    (tmp_path / f"{name}.png").touch()
+    findings = pd.DataFrame({"problem": ["unreadable"], "file": [f"{name}.png"]})
+    for figure in (
+        plots.image_grid([picture], [name], name),
+        plots.attribution_maps(torch.ones(1, 1, 4, 4), torch.ones(1, 4, 4), [name]),
+        plots.class_distribution(pd.DataFrame({"train": [3, 4]}, [name, "b"]), name),
+        plots.training_curves(history(2), name),
+        plots.curve_gallery({name: history(2)}, name),
+        plots.confusion_heatmap(matrix, [name, "b"], name),
+        plots.prediction_chart(picture, top, name),
+        plots.health_grid(findings, tmp_path),
+    ):
+        figure.draw_without_rendering()
+        assert any(name in text.get_text() for text in figure.findobj(Text))

@@ -1,0 +1,20 @@
+"""Tests of many random cases: 25 each, the same every time; with `-m thorough`, 1,000."""
+
+import pytest
+from hypothesis import given, settings
+
+COUNTS = [25, pytest.param(1000, marks=pytest.mark.thorough)]
+SAME_EVERY_TIME = settings(deadline=None, derandomize=True, database=None)
+
+
+def for_random(*strategies):
+    """Make a test of a function: it is called with many cases drawn from the strategies."""
+
+    def decorate(check):
+        @pytest.mark.parametrize("count", COUNTS)
+        def test(count):
+            settings(SAME_EVERY_TIME, max_examples=count)(given(*strategies)(check))()
+
+        return test
+
+    return decorate
