@@ -7,16 +7,21 @@ dataset has the form that `torchvision.datasets.ImageFolder` reads: `<split>/<cl
 import shutil
 import tempfile
 import tomllib
+import warnings
 import zipfile
 from pathlib import Path
 
 import numpy as np
-import pooch
 import torchvision
 from PIL import Image
 
 from course_utils.errors import DataError
 from course_utils.paths import output_folder
+
+with warnings.catch_warnings():
+    # In a notebook, tqdm warns about widgets for progress bars.
+    warnings.filterwarnings("ignore", "IProgress not found")
+    import pooch
 
 ARCHIVES = Path(__file__).parent / "archives"
 CATALOG = tomllib.loads((ARCHIVES / "catalog.toml").read_text(encoding="utf-8"))

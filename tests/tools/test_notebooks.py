@@ -12,7 +12,7 @@ import pytest
 
 from course_exercises.cells import read_answers, tagged_cells
 from tools.editions import solved
-from tools.lint_notebooks import NOTEBOOKS, code_cells, rule_compared
+from tools.lint_notebooks import NOTEBOOKS, code_cells, rule_clean_outputs, rule_compared
 from tools.notebooks import THREAD_VARIABLES, headline, set_parameters, tiny_parameters
 from tools.run import Run, run_notebooks
 
@@ -70,6 +70,7 @@ each_notebook = pytest.mark.parametrize("path", PATHS, ids=[path.stem for path i
 def test_it_runs_with_tiny_parameters(path, elsewhere):
     nb = nbformat.read(run(path, elsewhere), as_version=4)
     assert not list(rule_compared(nb, path.stem))
+    assert not list(rule_clean_outputs(nb, path.stem))  # no warnings
     assert all(": not tried yet" in said for said in printed(nb, "check").values())
     assert all(": no prediction yet." in said for said in printed(nb, "feedback").values())
 
