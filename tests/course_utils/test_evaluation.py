@@ -322,6 +322,7 @@ def test_the_temperature_does_not_collapse():
     assert evaluation.fit_temperature(logits, [1, 2, 0]) == pytest.approx(10, rel=1e-3)
 
 
+@pytest.mark.filterwarnings("error")
 @for_random(scored())
 def test_suspicious_labels_follow_their_definition(case):
     scores, targets = case
@@ -342,15 +343,6 @@ def test_suspicious_labels_follow_their_definition(case):
     columns = (-found["margin"], found.index, found["label"], found["suggestion"])
     assert list(zip(*columns, strict=True)) == sorted(expected)
     assert found.index.name == "position"
-
-
-@pytest.mark.filterwarnings("error")
-def test_labels_that_are_not_suspicious():
-    assert evaluation.suspicious_labels(np.eye(3), np.arange(3)).empty
-    # Both classes reach their thresholds, and neither is more probable than the label.
-    assert evaluation.suspicious_labels(np.full((4, 2), 0.5), np.array([0, 1, 0, 1])).empty
-    # Classes 1 and 2 have no images.
-    assert evaluation.suspicious_labels([[0.4, 0.6, 0.0]] * 2, [0, 0]).empty
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,6 @@ from course_utils import explain, transfer
 from course_utils.models import AllConvNet, ConfigurableResNet, SmallCNN
 from course_utils.training import eval_mode
 
-LINEAR = nn.Sequential(nn.Flatten(), nn.Linear(3 * 64 * 64, 5))
-
 # Each kind of network of the course, with its last layer that outputs feature maps.
 NETWORKS = {
     "SmallCNN": (lambda: SmallCNN(3, 5, width=4), "features.4"),
@@ -54,9 +52,11 @@ def everything(net):
 
 def test_grad_cam_equals_captum_in_the_last_conv_layer(network, images):
     net, layer = network
+    before = everything(net)
     assert explain.last_conv_layer(net, images) == layer
     wanted = torch.tensor([1, 4, 0])
     found = explain.grad_cam(net, images, wanted)
+    assert everything(net) == before
     with eval_mode(net):
         method = LayerGradCam(net, net.get_submodule(layer))
         theirs = method.attribute(images, target=wanted, relu_attributions=True).detach()
@@ -67,23 +67,15 @@ def test_grad_cam_equals_captum_in_the_last_conv_layer(network, images):
 
 def test_occlusion_equals_captum(images):
     net = SmallCNN(3, 5, width=4)
-    color = explain.border_color(images)
+    color, before = explain.border_color(images), everything(net)
     found = explain.occlusion(net, images, 2, size=16)
+    assert everything(net) == before
     # captum takes the mean over all squares that cover a pixel, too, if the squares fit exactly.
     with eval_mode(net):
         theirs = Occlusion(net).attribute(
             images, (3, 16, 16), (3, 8, 8), baselines=color.expand_as(images), target=2
         )
     torch.testing.assert_close(found, theirs.mean(dim=1).float(), rtol=1e-3, atol=1e-5)
-
-
-def test_explaining_leaves_the_network_unchanged(network, images):
-    net, _ = network
-    for training in (True, False):
-        before = everything(net.train(training))
-        explain.grad_cam(net, images)
-        explain.occlusion(net, images, size=64)
-        assert everything(net) == before
 
 
 def test_attributions_do_not_depend_on_the_batch_nor_on_frozen_weights(
@@ -182,7 +174,7 @@ def test_captured_activations_have_gradients(images):
 
 
 def test_hooks_are_removed_after_an_error(images):
-    net = SmallCNN(3, 5, width=4)
+    net = SmallCNN(3, 5, width=4).eval()
     before = everything(net)
     with pytest.raises(RuntimeError), explain.capture_activations(net, "features.0", "features.2"):
         net(torch.zeros(1, 7, 8, 8))
@@ -191,14 +183,11 @@ def test_hooks_are_removed_after_an_error(images):
     assert everything(net) == before
 
 
-@pytest.mark.parametrize(
-    ("call", "message"),
-    [
-        (lambda net, x: explain.capture_activations(net, "conv9").__enter__(), "no layer 'conv9'"),
-        (lambda net, x: explain.occlusion(net, x, size=65), "size must be from 1 to 64"),
-        (lambda net, x: explain.grad_cam(LINEAR, x), "use larger images"),
-    ],
-)
-def test_messages(call, message, images):
-    with pytest.raises(ValueError, match=message):
-        call(SmallCNN(3, 5, width=4), images)
+def test_messages(images):
+    net = nn.Sequential(nn.Flatten(), nn.Linear(3 * 64 * 64, 5))
+    with pytest.raises(ValueError, match="no layer 'conv9'"):
+        explain.capture_activations(net, "conv9").__enter__()
+    with pytest.raises(ValueError, match="size must be from 1 to 64"):
+        explain.occlusion(net, images, size=65)
+    with pytest.raises(ValueError, match="use larger images"):
+        explain.grad_cam(net, images)

@@ -28,7 +28,7 @@ from course_utils.datasets import InMemoryDataset, make_loader
 from course_utils.errors import CourseError
 from course_utils.evaluation import predict_logits
 from course_utils.tensorboard import PARTS, TensorBoardLogger, read_logs, read_tags, save_images
-from course_utils.training import History, fit
+from course_utils.training import COLUMNS, History, TrainerState, fit
 
 SLOW = ["images", "confusion_matrix", "graph"]
 CLASSES = ["größer", "two words"]
@@ -38,7 +38,7 @@ def all_but(*parts):
     return [part for part in PARTS if part not in parts]
 
 
-def data(count, seed, random=True):
+def data(count, seed):
     generator = torch.Generator().manual_seed(seed)
     targets = torch.randint(0, 2, (count,), generator=generator)
     noise = torch.randint(0, 100, (count, 1, 6, 6), generator=generator)
@@ -47,8 +47,7 @@ def data(count, seed, random=True):
     def shake(image):  # random, as augmentations are
         return (image + torch.randint(0, 20, image.shape)).to(torch.uint8)
 
-    transform = shake if random else None
-    return InMemoryDataset(images, targets, CLASSES, transform, lambda batch: batch.float() / 255)
+    return InMemoryDataset(images, targets, CLASSES, shake, lambda batch: batch.float() / 255)
 
 
 def loaders():
@@ -86,13 +85,22 @@ def run(tmp_path_factory):
     """One run with all parts, for the tests that only read."""
     folder = tmp_path_factory.mktemp("logs") / "first run"
     mine, logger = plt.figure(), logger_of(folder)
-    model, history, random_numbers = train(logger, 3)
-    figures = plt.get_fignums() == [mine.number]
+    model, history, numbers = train(logger, 3)
+    assert plt.get_fignums() == [mine.number], "a figure stays open, or one of the user is closed"
     plt.close(mine)
     return SimpleNamespace(
-        folder=folder, logger=logger, model=model, history=history,
-        random_numbers=random_numbers, only_my_figure_is_open=figures,
-    )  # fmt: skip
+        folder=folder, logger=logger, model=model, history=history, random_numbers=numbers
+    )
+
+
+def log_one_epoch(logger, model, loader, **row):
+    """Call a logger as `fit` does, after an epoch with the results `row`."""
+    optimizer, history = torch.optim.SGD(model.parameters(), lr=0.1), History()
+    state = TrainerState(model, optimizer, None, None, loader, epochs=1, history=history)
+    logger.on_train_begin(state)
+    history.rows.append(row)
+    logger.on_epoch_end(state)
+    logger.on_train_end(state)
 
 
 def values(frame, run_name, tag):
@@ -146,41 +154,25 @@ def test_training_is_the_same_with_and_without_the_logger(run):
     assert run.history["val_loss"] == history["val_loss"]
 
 
-def test_no_figure_stays_open_and_none_is_closed(run):
-    assert run.only_my_figure_is_open
-
-
-@pytest.fixture(scope="module")
-def predicted(run, tmp_path_factory):
-    """Matrix and curves of the trained network, and the predictions that they should show."""
-    folder = tmp_path_factory.mktemp("predicted")
-    loader = make_loader(data(40, 3, random=False), 8)
+def test_matrix_and_curves_show_the_predictions(run, tmp_path):
+    dataset = data(40, 3)
+    dataset.transform = None  # the same images each time
+    loader = make_loader(dataset, 8)
     skip = all_but("confusion_matrix", "pr_curves")
-    logger = TensorBoardLogger(folder, {"val": loader}, skip=skip)
-    state = SimpleNamespace(model=run.model, train_loader=loader, history=History())
-    logger.on_train_begin(state)
-    state.history.rows.append({})
-    logger.on_epoch_end(state)
-    logger.on_train_end(state)
-    return folder, *predict_logits(run.model, loader)
+    log_one_epoch(TensorBoardLogger(tmp_path, {"val": loader}, skip=skip), run.model, loader)
+    logits, targets = predict_logits(run.model, loader)
 
-
-def test_the_matrix_is_drawn_from_the_predictions(predicted):
-    folder, logits, targets = predicted
     matrix = confusion_matrix(targets, logits.argmax(dim=1), labels=[0, 1])
     figure = plots.confusion_heatmap(matrix, CLASSES, "val, epoch 1")
     figure.axes[0].collections[0].set_clim(0, matrix.sum(axis=1).max())
     figure.canvas.draw()
     drawn = np.asarray(figure.canvas.buffer_rgba())[:, :, :3]
     plt.close(figure)
-    [logged] = read_logs(folder, "images").value
+    [logged] = read_logs(tmp_path, "images").value
     np.testing.assert_array_equal(np.asarray(logged), drawn)
 
-
-def test_pr_curves_equal_scikit_learn(predicted):
-    folder, logits, targets = predicted
     scores = logits.softmax(dim=1)[:, 1]
-    curve = values(read_logs(folder, "pr_curves"), "val", "pr/two words").value.item()
+    curve = values(read_logs(tmp_path, "pr_curves"), "val", "pr/two words").value.item()
     for number in (0, 50, 63, 70):
         positive = scores >= number / 126
         precision = precision_score(targets, positive, zero_division=0)
@@ -241,15 +233,15 @@ class TestResume:
                 assert once.value[same].tolist() == whole.value[same].tolist()
 
     def test_a_new_run_replaces_an_old_one_and_nothing_else(self, tmp_path):
-        others = ("notes.txt", "other/events.out.tfevents.1", "train/notes.txt")
-        for name in others:
-            (tmp_path / name).parent.mkdir(exist_ok=True)
-            (tmp_path / name).touch()
+        others = [tmp_path / name for name in ("notes.txt", "other/events.out.tfevents.1")]
+        for file in others:
+            file.parent.mkdir(exist_ok=True)
+            file.touch()
         for epochs in (2, 1):
-            train(logger_of(tmp_path, SLOW), epochs)
+            train(logger_of(tmp_path, all_but("scalars", "embedding")), epochs)
         assert read_logs(tmp_path).step.max() == 1
         assert "features:00002" not in (tmp_path / "projector_config.pbtxt").read_text()
-        assert all((tmp_path / name).exists() for name in others)
+        assert all(file.exists() for file in others)
 
     def test_the_tenth_file_of_a_second_comes_after_the_ninth(self, tmp_path):
         for number, steps in ((9, [1, 2, 3]), (10, [2, 3, 4])):
@@ -317,15 +309,9 @@ def test_a_network_that_cannot_be_traced(tmp_path):
 
 def test_a_run_that_diverges(tmp_path):
     """Losses and weights that are NaN are logged, and do not end the run."""
-    model, logger = network(), logger_of(tmp_path, ["graph", "images"])
+    model, row = network(), dict.fromkeys(COLUMNS, float("nan"))
     nn.init.constant_(model[5].bias[:1], float("nan"))
-    row = {f"{s}_{q}": float("nan") for s in ("train", "val") for q in ("loss", "accuracy")}
-    state = SimpleNamespace(model=model, train_loader=loaders()["train"], scheduler=None, epochs=1)
-    state.optimizer, state.history = torch.optim.SGD(model.parameters(), lr=0.1), History()
-    logger.on_train_begin(state)
-    state.history.rows.append({"seconds": 1.0, "learning_rate": 0.1} | row)
-    logger.on_epoch_end(state)
-    logger.on_train_end(state)
+    log_one_epoch(logger_of(tmp_path, ["images"]), model, loaders()["train"], **row)
     assert {"loss", "confusion_matrix", "weights/5.bias"} < set(read_tags(tmp_path).tag)
 
 

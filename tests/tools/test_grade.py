@@ -64,8 +64,8 @@ def mixtures(stem):
         wrong[title.partition(":")[0]].append(source)
     names, parity = sorted(wrong), 0
     while any(wrong.values()):
-        chosen = [name for name in names[parity::2] if wrong[name]]
-        yield {name: wrong[name].pop(0) for name in chosen}
+        if chosen := [name for name in names[parity::2] if wrong[name]]:
+            yield {name: wrong[name].pop(0) for name in chosen}
         parity = 1 - parity
 
 
