@@ -308,7 +308,7 @@ def rename_file(folder):
 
 
 class TestCache:
-    @pytest.mark.filterwarnings("error")
+    @pytest.mark.filterwarnings("error", "ignore::ResourceWarning")
     def test_the_second_time_nothing_is_decoded(self, smooth, tmp_path, monkeypatch):
         plain = decode(smooth)
         first = decode(smooth, tmp_path / "cache")

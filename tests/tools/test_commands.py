@@ -108,7 +108,14 @@ def test_make_runs_the_documented_commands():
     for line in commands():
         if not line.startswith("make ") or line == "make clean":
             continue
-        dry_run = ["make", "--dry-run", "--assume-old", ".venv/.ready", *shlex.split(line)[1:]]
+        dry_run = [
+            "make",
+            "--no-print-directory",
+            "--dry-run",
+            "--assume-old",
+            ".venv/.ready",
+            *shlex.split(line)[1:],
+        ]
         said = subprocess.run(dry_run, cwd=ROOT, capture_output=True, text=True, check=True).stdout
         recipes = [tuple(shlex.split(recipe)) for recipe in said.splitlines()]
         assert recipes
