@@ -341,6 +341,11 @@ def test_suspicious_labels_follow_their_definition(case):
     assert found.index.name == "position"
 
 
+def test_a_label_is_suspicious_if_another_class_just_reaches_its_threshold():
+    found = evaluation.suspicious_labels([[1, 0], [0, 1], [0, 1]], [0, 1, 0])
+    assert found.index.tolist() == [2] and found["margin"].tolist() == [1]
+
+
 @pytest.mark.parametrize(
     "function",
     [
