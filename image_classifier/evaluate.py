@@ -27,10 +27,11 @@ def evaluate_classifier(model: str | Path, data: str | Path, output: str | Path)
         output: The folder for the report.
     """
     classifier = load_classifier(model)
-    if datasets.has_splits(find_dataset(data)):
-        files = datasets.load_splits(data, mode="RGB")["test"]
+    folder = find_dataset(data)
+    if datasets.has_splits(folder):
+        files = datasets.load_splits(folder, mode="RGB")["test"]
     else:
-        files = datasets.image_folder(find_dataset(data), mode="RGB")
+        files = datasets.image_folder(folder, mode="RGB")
     output = writable_folder(output)
     evaluation = evaluate_images(classifier, files)
     write_report(output, classifier, evaluation, f"Evaluated on {printable(Path(data).name)}")

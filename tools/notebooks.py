@@ -131,7 +131,7 @@ def _typed(name: str, value: object, default: object) -> object:
         value = ast.literal_eval(text)
     except (ValueError, SyntaxError):
         value = text if default is None else _yaml(text)
-    # A whole number may take the place of a fraction, but True is not a number here.
+    # An integer may take the place of a float, but True is not a number here.
     numbers = isinstance(default, float) and type(value) is int
     if default is None or type(value) is type(default) or numbers:
         return value
