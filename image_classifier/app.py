@@ -1,6 +1,27 @@
-"""A web page on this computer that classifies images."""
+"""A web page on this computer that classifies images, with an HTTP interface for programs.
 
+Both are reachable from this computer only. With `gradio_client`, which Gradio installs:
+
+>>> from gradio_client import Client, handle_file
+>>> Client("http://127.0.0.1:7860").predict(handle_file("photo.jpg"), api_name="/classify")
+{'class': 'cat', 'confident': True, 'probabilities': {'cat': 0.93, 'dog': 0.07}}
+
+With curl, the first request returns the PATH for the second:
+
+    curl -F files=@photo.jpg http://127.0.0.1:7860/gradio_api/upload
+    curl http://127.0.0.1:7860/gradio_api/run/classify -H "Content-Type: application/json" \
+        -d '{"data": [{"path": "PATH", "meta": {"_type": "gradio.FileData"}}]}'
+
+The result is the only entry of "data". A file that cannot be classified gives an explanation, for
+example {"error": "This file is not an image that Pillow can read."}. A file above the size limit
+is refused at the upload (status 413), a path that was not uploaded at the second request (500).
+"""
+
+import math
 import os
+import tempfile
+import threading
+import time
 from typing import Any
 
 from PIL import Image
@@ -13,21 +34,26 @@ from course_utils.image_io import load_image
 from image_classifier.model import ImageClassifier, ModelFileError
 
 MAX_MEGABYTES = 10
+MAX_MEGAPIXELS = 50  # a small file may hold an image that does not fit into memory
 PROMPT = "Drop an image of one object."
 # The page is reachable only from this computer, and makes no requests to others.
 LAUNCH: dict[str, Any] = {
     "server_name": "127.0.0.1",
     "share": False,
-    "max_file_size": f"{MAX_MEGABYTES}mb",
+    "max_file_size": MAX_MEGABYTES * 1_000_000,
+    "show_error": True,
     "footer_links": [],
     "ssr_mode": False,
     "run_history": False,
     "quiet": True,
 }
+# Gradio handles requests in threads. The hooks of Grad-CAM would also capture the activations of
+# other requests; and only one large image at a time is in memory.
+one_at_a_time = threading.Lock()
 
 
 def answer(classifier: ImageClassifier, path: str | None) -> tuple[str, dict[str, float], Any, Any]:
-    """Classify an uploaded file; `path` is None if it was removed.
+    """Classify an uploaded file for the page; `path` is None if it was removed.
 
     Returns:
         A Markdown sentence, the probabilities of the five most likely classes by name, the
@@ -35,22 +61,62 @@ def answer(classifier: ImageClassifier, path: str | None) -> tuple[str, dict[str
     """
     if path is None:
         return PROMPT, {}, None, None
-    if os.path.getsize(path) > MAX_MEGABYTES * 1e6:
-        return f"**This file is larger than {MAX_MEGABYTES} MB.** Reduce it.", {}, None, None
     try:
-        image = load_image(path)
+        with one_at_a_time:
+            image = load_upload(path)
+            probabilities = top_classes(classifier, image)
+            pixels = classifier.preprocess(image)
+            heat = overlay(classifier, pixels)
     except DataError as error:
-        reason = str(error).replace(str(path), "This file")
-        return f"**{reason}** Drop a JPEG, PNG or WebP image.", {}, None, None
-    top = classifier.top(image)
-    name, probability = top.iloc[0]
+        return f"**{error}** Drop a JPEG, PNG or WebP image.", {}, None, None
+    name, probability = next(iter(probabilities.items()))
     text = f"**{name}** ({probability:.0%})"
     if not classifier.is_confident(probability):
         text = f"**Not sure.** Perhaps {name} ({probability:.0%})."
-    pixels = classifier.preprocess(image)
-    probabilities = dict(zip(top["class"], top["probability"], strict=True))
-    seen = Image.fromarray(pixels.permute(1, 2, 0).numpy())
-    return text, probabilities, seen, overlay(classifier, pixels)
+    return text, probabilities, Image.fromarray(pixels.permute(1, 2, 0).numpy()), heat
+
+
+def classify(classifier: ImageClassifier, path: str | None) -> dict[str, Any]:
+    """Classify an uploaded file for a program; see the module's docstring."""
+    if path is None:
+        return {"error": "Send an image."}
+    try:
+        with one_at_a_time:
+            probabilities = top_classes(classifier, load_upload(path))
+    except DataError as error:
+        return {"error": str(error)}
+    name, probability = next(iter(probabilities.items()))
+    confident = bool(classifier.is_confident(probability))
+    return {"class": name, "confident": confident, "probabilities": probabilities}
+
+
+def top_classes(classifier: ImageClassifier, image: Image.Image) -> dict[str, float]:
+    """Compute the probabilities of the five most likely classes, in descending order."""
+    top = classifier.top(image)
+    return dict(zip(top["class"], top["probability"], strict=True))
+
+
+def load_upload(path: str) -> Image.Image:
+    """Load an uploaded image; one that is too large or damaged is a DataError."""
+    if os.path.getsize(path) > MAX_MEGABYTES * 1e6:
+        raise DataError(f"This file is larger than {MAX_MEGABYTES} MB: reduce it.")
+    if _megapixels(path) > MAX_MEGAPIXELS:
+        raise DataError(f"This image has more than {MAX_MEGAPIXELS} megapixels: reduce it.")
+    try:
+        return load_image(path)
+    except DataError as error:
+        raise DataError(str(error).replace(path, "This file")) from None
+
+
+def _megapixels(path: str) -> float:
+    """Read from a file's header how many million pixels it has; 0 if it is not an image."""
+    try:
+        with Image.open(path) as image:
+            return image.width * image.height / 1e6
+    except Image.DecompressionBombError:
+        return math.inf
+    except Exception:  # load_image says what is wrong
+        return 0
 
 
 def overlay(classifier: ImageClassifier, pixels: Tensor) -> Image.Image:
@@ -70,7 +136,7 @@ def build_page(classifier: ImageClassifier) -> Any:
         gr.Markdown(
             f"# Image classifier\n\nClasses: {', '.join(classifier.classes)}. Every image is "
             "assigned to one of them. Images stay on this computer; they may have up to "
-            f"{MAX_MEGABYTES} MB."
+            f"{MAX_MEGABYTES} MB and {MAX_MEGAPIXELS} megapixels."
         )
         with gr.Row():
             with gr.Column():
@@ -83,14 +149,37 @@ def build_page(classifier: ImageClassifier) -> Any:
                     for title in ("Input of the network", "Evidence for the class (Grad-CAM)")
                 ]
         file.change(
-            lambda path: answer(classifier, path), file, [text, label, *views], api_name=False
+            lambda path: answer(classifier, path),
+            file,
+            [text, label, *views],
+            api_visibility="private",
+        )
+        # Gradio derives endpoints from events; this button is invisible.
+        gr.Button(visible=False).click(
+            lambda image: classify(classifier, image),
+            file,
+            gr.JSON(label="result", visible=False),
+            api_name="classify",
+            api_description="Classify an image file.",
         )
     return page
 
 
 def serve(classifier: ImageClassifier, port: int | None = None) -> None:
     """Serve the page until Ctrl-C, by default at the first free port from 7860."""
-    page = build_page(classifier)
+    # Gradio's default folder keeps all uploads, and serves those of other Gradio apps as well.
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as uploads:
+        os.environ["GRADIO_TEMP_DIR"] = os.path.realpath(uploads)
+        page = build_page(classifier)
+        _launch(page, port)
+        try:
+            while True:  # page.block_thread would catch the KeyboardInterrupt of Ctrl-C
+                time.sleep(1)
+        finally:
+            page.close(verbose=False)
+
+
+def _launch(page: Any, port: int | None) -> None:
     from gradio import themes
 
     # System fonts: Gradio's default theme downloads fonts.
@@ -102,7 +191,3 @@ def serve(classifier: ImageClassifier, port: int | None = None) -> None:
         ports = port or "7860 to 7959"
         raise ModelFileError(f"Port {ports} is in use. Choose another with --port.") from None
     print(f"The page is at {url}, for this computer only. Stop it with Ctrl-C.", flush=True)
-    try:
-        page.block_thread()
-    finally:
-        page.close()
