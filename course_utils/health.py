@@ -1,7 +1,6 @@
 """Find what is wrong with a folder of images before a training run does."""
 
 import hashlib
-import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -11,13 +10,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from PIL import ExifTags, Image
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
-from sklearn.neighbors import NearestNeighbors
+from sklearn.metrics.pairwise import euclidean_distances
 
 from course_utils.datasets import split_folders
 from course_utils.errors import DataError
-from course_utils.image_io import image_files, is_image_name, load_image, subfolders
+from course_utils.image_io import image_files, is_image_name, load_image, printable, subfolders
 from course_utils.progress import progress
 
 THUMBNAIL = 16  # pixels
@@ -32,6 +29,7 @@ Finding = tuple[str, str, Path, str]  # level, problem, file, detail
 @dataclass
 class _Picture:
     path: Path
+    file: str  # relative to the root
     split: str  # "" if there are no splits
     label: str
     digest: str = ""  # "" if it cannot be read
@@ -56,7 +54,9 @@ def check_folder(root: str | Path) -> pd.DataFrame:
     for split, folder in folders.items():
         findings += _check_layout(folder, classes[split], set().union(*classes.values()))
         for label, paths in classes[split].items():
-            pictures += [_Picture(Path(path), split, label) for path in paths]
+            for path in map(Path, paths):
+                file = path.relative_to(root).as_posix()
+                pictures.append(_Picture(path, file, split, label))
     with ThreadPoolExecutor() as threads:
         checks = threads.map(_check_file, pictures)
         for found in progress(checks, "checking images", len(pictures)):
@@ -68,7 +68,7 @@ def check_folder(root: str | Path) -> pd.DataFrame:
         groups = find_near_duplicates(np.stack([picture.thumbnail for picture in pictures]))
         findings += _find_duplicates("near duplicate", pictures, groups)
     rows = [
-        (level, problem, path.relative_to(root).as_posix(), detail.replace(f"{root}{os.sep}", ""))
+        (level, problem, path.relative_to(root).as_posix(), detail)
         for level, problem, path, detail in findings
     ]
     frame = pd.DataFrame(rows, columns=["level", "problem", "file", "detail"])
@@ -86,7 +86,8 @@ def _check_layout(folder: Path, classes: dict[str, list[str]], expected: set[str
             findings.append(("error", "empty class folder", folder / name, "no image in it"))
     if len(classes) < 2:
         findings.append(("error", "fewer than two classes", folder, ", ".join(classes) or "none"))
-    if loose := sorted(path.name for path in folder.iterdir() if is_image_name(path.name)):
+    loose = [path.name for path in folder.iterdir() if is_image_name(path.name)]
+    if loose := sorted(name for name in loose if not (folder / name).is_dir()):
         findings.append(("error", "images outside a class folder", folder, ", ".join(loose[:3])))
     for path in image_files(folder, _is_ignored_image):
         findings.append(("warning", "ignored file", Path(path), "save it as .jpg or .png"))
@@ -105,7 +106,8 @@ def _check_file(picture: _Picture) -> list[Finding]:
     try:
         image = load_image(path, draft=4 * THUMBNAIL)
     except DataError as error:
-        return [("error", "unreadable", path, str(error).replace(str(path), path.name))]
+        detail = str(error).replace(printable(path), printable(path.name))
+        return [("error", "unreadable", path, detail)]
     picture.digest = hashlib.sha256(path.read_bytes()).hexdigest()
     # A filter wider than a pixel, so that a copy of another size has almost the same thumbnail.
     image = image.resize((THUMBNAIL, THUMBNAIL), Image.Resampling.LANCZOS)
@@ -134,7 +136,7 @@ def _find_duplicates(problem: str, pictures: list[_Picture], groups: Sequence) -
             level, where = "error", " across splits"
         elif other.label != picture.label:
             level, where = "error", " across classes"
-        findings.append((level, problem + where, picture.path, f"same as {other.path}"))
+        findings.append((level, problem + where, picture.path, f"same as {other.file}"))
     return findings
 
 
@@ -155,11 +157,15 @@ def find_near_duplicates(thumbnails: np.ndarray) -> np.ndarray:
     if not len(textured):
         return np.arange(count)
     vectors = vectors.reshape(count, -1)[textured] / spread[textured, None]
-    search = NearestNeighbors(radius=0.15 * np.sqrt(height * width), algorithm="brute")
-    rows, columns = [], []
-    for row, near in enumerate(search.fit(vectors).radius_neighbors(return_distance=False)):
-        near = near[np.abs(vectors[near] - vectors[row]).max(axis=1, initial=0) < 0.45]
-        rows += [textured[row]] * len(near)
-        columns += textured[near].tolist()
-    graph = coo_array((np.ones(len(rows)), (rows, columns)), shape=(count, count))
-    return connected_components(graph, directed=False)[1]
+    radius, groups = 0.15 * np.sqrt(height * width), np.arange(count)
+    for start in range(0, len(vectors), 256):  # all distances at once would not fit into memory
+        distances = euclidean_distances(vectors[start : start + 256], vectors[start:])
+        for row, close in enumerate(distances < radius + 0.01, start):  # up to rounding
+            near = start + np.flatnonzero(close)
+            near = near[groups[textured[near]] != groups[textured[row]]]
+            change = vectors[near] - vectors[row]
+            is_near = np.linalg.norm(change, axis=1) < radius
+            is_near &= np.abs(change).max(axis=1, initial=0) < 0.45
+            joined = groups[textured[[row, *near[is_near]]]]
+            groups[np.isin(groups, joined)] = joined.min()
+    return np.unique(groups, return_inverse=True)[1]

@@ -1,7 +1,9 @@
 """The health check finds what was damaged on purpose."""
 
+import itertools
 import os
 import shutil
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +12,7 @@ from PIL import Image, ImageDraw, ImageEnhance
 
 from course_utils import plots
 from course_utils.errors import DataError
-from course_utils.health import check_folder, find_near_duplicates
+from course_utils.health import LUMA_AND_CHROMA, check_folder, find_near_duplicates
 
 PHOTOS = Path(__file__).parents[1] / "fixtures" / "photos"
 
@@ -151,6 +153,20 @@ def test_the_working_directory(photos, monkeypatch):
     assert check_folder(".").detail.tolist() == ["same as birds/crow.jpg"]
 
 
+def test_a_class_has_the_name_of_the_folder(tmp_path, monkeypatch):
+    for name in ("a/a", "a/b.png", "a/c."):
+        save(noise(len(name)), tmp_path / name / "1.png")
+        save(noise(len(name)), tmp_path / name / "2.png")
+    (tmp_path / "a" / "b.png" / "broken.png").touch()
+    monkeypatch.chdir(tmp_path)
+    for root in ("a", "./a", "../" + tmp_path.name + "/a"):
+        details = check_folder(root).set_index("file").detail
+        assert details.pop("b.png/broken.png") == "broken.png is not an image that Pillow can read."
+        assert details.to_dict() == {
+            f"{name}/2.png": f"same as {name}/1.png" for name in ("a", "b.png", "c.")
+        }
+
+
 class TestDuplicates:
     def test_across_splits_and_classes(self, splits):
         train, test = splits / "train", splits / "test"
@@ -258,3 +274,58 @@ class TestNearDuplicates:
         image, other = (np.random.default_rng(seed).random((16, 16, 3)) for seed in (0, 1))
         groups = find_near_duplicates(np.stack([image, other, image / 2 + 40, -image]))
         assert groups.tolist() == [0, 1, 0, 2]
+
+
+def compare_all(thumbnails):
+    """What `find_near_duplicates` shall return, from every pair by itself."""
+    images = thumbnails.astype(float) @ LUMA_AND_CHROMA
+    images[..., 0] -= images[..., 0].mean(axis=(1, 2), keepdims=True)
+    spread = np.sqrt(images.var(axis=(1, 2)).sum(axis=1))
+    groups, count = np.arange(len(images)), len(images)
+    for one, two in itertools.combinations(range(count), 2):
+        if min(spread[one], spread[two]) > 0.01:
+            change = np.abs(images[one] / spread[one] - images[two] / spread[two])
+            if change.max() < 0.45 and np.sqrt(np.square(change).sum()) < 0.15 * 16:
+                groups[groups == groups[two]] = groups[one]
+    return groups
+
+
+def same_groups(one, two):
+    return len(set(zip(one, two, strict=True))) == len(set(one)) == len(set(two))
+
+
+def draw_thumbnails(seed):
+    """Chains, scenes of a fixed camera, saturated and single colors, and a hundred pairs."""
+    generator = np.random.default_rng(seed)
+    first, second, scene = generator.integers(0, 256, (3, 16, 16, 3))
+    shares = generator.uniform(0, 1, (60, 1, 1, 1)).round(2)
+    chain = first * (1 - shares) + second * shares
+    scenes = np.repeat(scene[None], 60, axis=0)
+    for image in scenes:
+        y, x = generator.integers(0, 15, 2)
+        image[y : y + 2, x : x + 2] += generator.integers(-60, 60)
+    grain = np.array([200, 30, 30]) + generator.integers(0, 3, (60, 1, 16, 3)).repeat(16, axis=1)
+    plain = np.ones((20, 16, 16, 3)) * generator.integers(0, 256, (20, 1, 1, 3))
+    others = generator.integers(0, 200, (100, 16, 16, 3))
+    images = [chain, scenes, grain, grain[:9] + [0, 0, 1], plain, others, others * 1.2]
+    images = np.concatenate(images)
+    return generator.permutation(images).clip(0, 255).astype(np.uint8)
+
+
+class TestManyImages:
+    @pytest.mark.parametrize("seed", range(2))
+    def test_the_groups_are_those_of_a_comparison_of_all_pairs(self, seed):
+        thumbnails = draw_thumbnails(seed)
+        groups = find_near_duplicates(thumbnails)
+        assert same_groups(groups, compare_all(thumbnails))
+        assert 20 < len(set(groups)) < len(groups) - 20
+
+    def test_memory_does_not_grow_with_the_number_of_pairs(self):
+        thumbnails = np.repeat(np.asarray(noise(0, 16))[None], 2000, axis=0)
+        tracemalloc.start()
+        try:
+            assert not find_near_duplicates(thumbnails).any()
+            peak = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+        assert peak < 20 * thumbnails.nbytes  # one float64 per pair would be 32 MB
