@@ -137,7 +137,8 @@ def _data_card(name: str, table: pd.DataFrame, findings: pd.DataFrame, seed: int
     sections = {
         "Images": [
             f"{len(kept)} images of {len(counts)} classes, split at random (seed {seed}) and "
-            "stratified by class. Near duplicates are in the same set.",
+            "stratified by class. Near duplicates are in the same set; images that have one in "
+            "another class were left out, because their labels are doubtful.",
             *(f"{name}: {a} train, {b} val, {c} test" for name, a, b, c in counts.itertuples()),
         ],
         "Left out": [f"{row.file}: {row.why}" for row in left_out.itertuples()],
