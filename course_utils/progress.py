@@ -10,11 +10,11 @@ from tqdm import tqdm
 def progress(iterable: Iterable, description: str, total: int | None = None) -> Iterable:
     """Show a progress bar on stderr while iterating; it disappears at the end.
 
-    Without a terminal or Jupyter, there is a line every 30 seconds. With COURSE_PROGRESS=off, as
+    Without a terminal or Jupyter, there is a line every 10 seconds. With COURSE_PROGRESS=off, as
     when notebooks are stored or compared, nothing is shown.
     """
     options = {"delay": 0.5, "leave": False, "disable": os.environ.get("COURSE_PROGRESS") == "off"}
     if not (sys.stderr.isatty() or "ipykernel" in sys.modules):
-        options |= {"delay": 30, "mininterval": 30, "maxinterval": 30}
+        options |= {"delay": 10, "mininterval": 10, "maxinterval": 10}
         options["bar_format"] = "{l_bar}{bar}{r_bar}\n"
     return tqdm(iterable, description, total, **options)

@@ -14,6 +14,7 @@ from course_utils.paths import display_path, output_folder
 
 Model = Annotated[Path, Argument(metavar="MODEL", help="Model file written by train.")]
 Folder = Annotated[str, Argument(metavar="FOLDER", help="Folder with one subfolder per class.")]
+Json = Annotated[bool, Option("--json", help="Print the result as JSON.")]
 Seed = Annotated[int, Option(min=0, max=2**32 - 1, help="Random seed.")]
 
 
@@ -52,20 +53,31 @@ def train(
     output: Annotated[Path | None, Option(show_default="build/model")] = None,
     backbone: Annotated[str, Option(help="Pretrained network.")] = "efficientnet_lite0",
     image_size: Annotated[int, Option(min=32, max=1024, help="In pixels.")] = 224,
-    epochs: Annotated[int, Option(min=1, help="Maximum for the head.")] = 40,
-    fine_tune: Annotated[int, Option(min=0, help="Epochs of the whole network.")] = 0,
-    threshold: Annotated[float, Option(min=0, max=1, help='"Not sure" below it.')] = 0.5,
+    fine_tune: Annotated[int, Option(min=0, help="Epochs in which all layers are trained.")] = 0,
+    target: Annotated[
+        float, Option(min=0, max=1, help='Accuracy of predictions that are not "not sure".')
+    ] = 0.95,
+    resume: Annotated[bool, Option("--resume", help="Continue interrupted fine-tuning.")] = False,
+    as_json: Json = False,
     seed: Seed = 0,
 ) -> None:
-    """Train a classifier on a folder of images."""
-    from image_classifier.train import MODEL_FILE, train_classifier
+    """Train a classifier on a folder of images.
+
+    With torchrun, several processes share the work.
+    """
+    from image_classifier import train as training
 
     output = output or output_folder("model")
-    _, metrics = train_classifier(
-        data, output, backbone, image_size, epochs, fine_tune, threshold, seed
-    )
-    _print_result(metrics, output)
-    typer.echo(f"Use: python -m image_classifier predict {display_path(output / MODEL_FILE)} FILES")
+    with training.process_group():
+        _, metrics = training.train_classifier(
+            data, output, backbone, image_size, fine_tune, target, resume, seed
+        )
+        if not training.is_main_process():
+            return
+    _print_result(metrics, output, as_json)
+    if not as_json:
+        model = display_path(output / training.MODEL_FILE)
+        typer.echo(f"Use: python -m image_classifier predict {model} FILES")
 
 
 @cli.command()
@@ -73,17 +85,21 @@ def evaluate(
     model: Model,
     data: Folder,
     output: Annotated[Path | None, Option(show_default="build/evaluation")] = None,
+    as_json: Json = False,
 ) -> None:
-    """Evaluate a model file on a folder of images."""
+    """Evaluate a model file on a folder of images, except those it was trained on."""
     from image_classifier.evaluate import evaluate_classifier
 
     output = output or output_folder("evaluation")
-    _print_result(evaluate_classifier(model, data, output), output)
+    _print_result(evaluate_classifier(model, data, output), output, as_json)
 
 
-def _print_result(metrics: "pandas.Series", output: Path) -> None:  # noqa: F821
+def _print_result(metrics: "pandas.Series", output: Path, as_json: bool) -> None:  # noqa: F821
     from image_classifier.report import describe
 
+    if as_json:
+        typer.echo(metrics.to_json())
+        return
     typer.echo(describe(metrics))
     typer.echo(f"Report: {display_path(output / 'index.html')}")
 
@@ -93,6 +109,7 @@ def predict(
     model: Model,
     files: Annotated[list[Path], Argument(metavar="FILES", help="Images, or folders of them.")],
     csv: Annotated[Path | None, Option(help="Also write the table to this file.")] = None,
+    as_json: Json = False,
 ) -> None:
     """Classify images; the exit status is 1 if one cannot be read."""
     from image_classifier.model import load_classifier
@@ -102,7 +119,9 @@ def predict(
     if csv:
         table.to_csv(csv, index=False)
     is_read = table["problem"] == ""
-    if is_read.any():
+    if as_json:
+        typer.echo(table.to_json(orient="records"))
+    elif is_read.any():
         read = table[is_read].drop(columns="problem")
         typer.echo(read.to_string(index=False, float_format="{:.3f}".format))
     for problem in table["problem"][~is_read]:

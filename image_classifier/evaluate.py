@@ -1,67 +1,93 @@
 """Evaluate a classifier on images whose classes are known."""
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
 import torch
+from torch import Tensor
 
 from course_utils import datasets
 from course_utils.catalog import find_dataset
 from course_utils.errors import DataError
-from course_utils.evaluation import predict_logits
 from course_utils.image_io import printable
-from course_utils.transforms import resize_to_square
+from image_classifier.features import compute_features, file_digests
 from image_classifier.model import ImageClassifier, load_classifier
 from image_classifier.report import Evaluation, writable_folder, write_report
-
-BATCH_SIZE = 32
 
 
 def evaluate_classifier(model: str | Path, data: str | Path, output: str | Path) -> pd.Series:
     """Evaluate a model file on a folder of images, write a report, and return the metrics.
 
+    Images that the classifier was trained on are left out, so that the folder of the training run
+    gives its test set.
+
     Args:
         model: A file written by `train_classifier`.
-        data: A folder with one subfolder per class. If it has splits, the test set is used.
+        data: A folder with one subfolder per class, or with such folders in splits.
         output: The folder for the report.
     """
     classifier = load_classifier(model)
-    folder = find_dataset(data)
-    if datasets.has_splits(folder):
-        files = datasets.load_splits(folder, mode="RGB")["test"]
-    else:
-        files = datasets.image_folder(folder, mode="RGB")
+    root = find_dataset(data)
+    folders = list(datasets.split_folders(root).values()) or [root]
+    parts = [datasets.image_folder(folder, mode="RGB") for folder in folders]
+    classes = sorted({name for part in parts for name in part.classes})
+    samples = [
+        (path, classes.index(part.classes[target]))
+        for part in parts
+        for path, target in part.samples
+    ]
+    files = datasets.ImageFiles(samples, classes, mode="RGB")
     output = writable_folder(output)
-    evaluation = evaluate_images(classifier, files)
+    digests = file_digests([path for path, _ in samples])
+    evaluation = evaluate_files(classifier, files, digests, classifier.trained_on)
     write_report(output, classifier, evaluation, f"Evaluated on {printable(Path(data).name)}")
     return evaluation.metrics
 
 
-def evaluate_images(classifier: ImageClassifier, files: datasets.ImageFiles) -> Evaluation:
-    """Predict all images of a dataset; classes are matched by name."""
+def evaluate_files(
+    classifier: ImageClassifier,
+    files: datasets.ImageFiles,
+    digests: Sequence[str],
+    leave_out: Sequence[str],
+) -> Evaluation:
+    """Predict image files, except those with a digest in `leave_out`; match classes by name."""
     names = [printable(name) for name in files.classes]
     if unknown := sorted(set(names) - set(classifier.classes)):
         raise DataError(
             f"The classifier has no class {unknown[0]!r}; its classes are "
             f"{', '.join(classifier.classes)}."
         )
-    memory = decode_images(files, classifier)
-    probabilities, targets = predict_logits(classifier, datasets.make_loader(memory, BATCH_SIZE))
-    index = torch.tensor([classifier.classes.index(name) for name in names])
-    paths = [path for path, _ in files.samples]
-    return Evaluation(paths, classifier.classes, memory.images, index[targets], probabilities)
-
-
-def decode_images(
-    files: datasets.ImageFiles, classifier: ImageClassifier, transform: Callable | None = None
-) -> datasets.InMemoryDataset:
-    """Decode and resize images for a classifier; `transform` is applied to batches of them."""
-    resize = resize_to_square(classifier.image_size, classifier.resize_mode)
-    try:
-        return datasets.InMemoryDataset.decode(files, resize, batch_transform=transform)
-    except DataError as error:
+    unwanted = set(leave_out)
+    held_out = [index for index, digest in enumerate(digests) if digest not in unwanted]
+    if not held_out:
         raise DataError(
-            f"{error} Remove the file or run `python -m image_classifier prepare FOLDER`, which "
-            "leaves out such files."
-        ) from error
+            f"The classifier was trained on all of these {len(digests)} images: evaluate it on "
+            "others."
+        )
+    samples = [files.samples[index] for index in held_out]
+    paths = [path for path, _ in samples]
+    features = readable_features(classifier, paths, [digests[index] for index in held_out])
+    with torch.no_grad():
+        logits = classifier.net.head(features.to(classifier.mean.device)).cpu()
+    return Evaluation(
+        files=paths,
+        classes=classifier.classes,
+        targets=torch.tensor([classifier.classes.index(names[target]) for _, target in samples]),
+        probabilities=(logits / classifier.temperature).softmax(dim=1),
+        left_out=len(digests) - len(held_out),
+    )
+
+
+def readable_features(
+    classifier: ImageClassifier, paths: Sequence[str], digests: Sequence[str]
+) -> Tensor:
+    """Compute features of image files, or raise a DataError that names an unreadable one."""
+    features, problems = compute_features(classifier, paths, digests)
+    if problems:
+        others = f" {len(problems) - 1} more files could not be read." if len(problems) > 1 else ""
+        raise DataError(
+            f"{problems[min(problems)]}{others} Remove such files or run "
+            "`python -m image_classifier prepare FOLDER`, which leaves them out."
+        )
+    return features

@@ -1,12 +1,27 @@
-"""Compute features faster, with batch norm folded into convolutions and mixed precision."""
+"""Compute the features of many image files: in one stream, cached on disk, on several processes."""
 
 import copy
+import hashlib
+import sqlite3
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
-from torch import fx, nn
+import torch
+import torch.distributed as dist
+from torch import Tensor, fx, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torch.utils.data import DataLoader, TensorDataset
 
+from course_utils.errors import DataError
 from course_utils.evaluation import predict_logits
+from course_utils.paths import output_folder
+from course_utils.progress import progress
+from course_utils.training import amp_dtype, mixed_precision
+from image_classifier.model import ImageClassifier
+
+BATCH_SIZE = 32
 
 
 class _ConvTracer(fx.Tracer):
@@ -44,3 +59,143 @@ def extract_features_fast(backbone: nn.Module, loader: DataLoader) -> TensorData
     They differ a little from those of `course_utils.transfer.extract_features`.
     """
     return TensorDataset(*predict_logits(fold_batch_norm(backbone), loader, amp=True))
+
+
+class FeatureCache:
+    """Features on disk, by the content of the image file and by all that computed them."""
+
+    def __init__(self, path: Path, setting: str) -> None:
+        """Open or create an SQLite file, which several processes may use."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.setting = setting
+        self.connection = sqlite3.connect(path, timeout=60)
+        with self.connection:
+            self.connection.execute(
+                "CREATE TABLE IF NOT EXISTS features (digest, setting, vector, "
+                "PRIMARY KEY (digest, setting)) WITHOUT ROWID"
+            )
+
+    def get(self, digest: str) -> Tensor | None:
+        """Return the features of the file with this digest, or None."""
+        query = "SELECT vector FROM features WHERE digest = ? AND setting = ?"
+        row = self.connection.execute(query, (digest, self.setting)).fetchone()
+        return torch.frombuffer(bytearray(row[0]), dtype=torch.float16) if row else None
+
+    def put(self, digests: Sequence[str], features: Tensor) -> None:
+        """Store float16 features (count, num_features) in one transaction."""
+        pairs = zip(digests, features.numpy(), strict=True)
+        rows = [(digest, self.setting, vector.tobytes()) for digest, vector in pairs]
+        with self.connection:
+            self.connection.executemany("INSERT OR REPLACE INTO features VALUES (?, ?, ?)", rows)
+
+
+def file_digests(paths: Sequence[str]) -> list[str]:
+    """Compute the first 16 hexadecimal digits of the SHA-256 of each file; "" if unreadable."""
+
+    def digest(path: str) -> str:
+        try:
+            with open(path, "rb") as file:
+                return hashlib.file_digest(file, "sha256").hexdigest()[:16]
+        except OSError:
+            return ""  # decoding it says why
+
+    with ThreadPoolExecutor() as threads:
+        return list(progress(threads.map(digest, paths), "reading files", len(paths)))
+
+
+def compute_features(
+    classifier: ImageClassifier, paths: Sequence[str], digests: Sequence[str] | None = None
+) -> tuple[Tensor, dict[int, str]]:
+    """Compute the features of image files, with folded batch norm and mixed precision.
+
+    Threads decode images while the network computes. With `digests` of the files, features are
+    cached on disk. In a process group of `torch.distributed`, each process computes a part.
+
+    Returns:
+        Features of shape (count, num_features), zeros for unreadable files; and the problems of
+        those by index.
+    """
+    rank, world_size = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
+    features = torch.zeros(len(paths), classifier.net.backbone.num_features)
+    problems: dict[int, str] = {}
+    cache, wanted = None, list(range(rank, len(paths), world_size))
+    if digests is not None:
+        cache = FeatureCache(output_folder("cache") / "features.sqlite", _setting(classifier))
+        first = {digests[index] or index: index for index in reversed(wanted)}  # of equal files
+        copies = {index: first[digests[index] or index] for index in wanted}
+        wanted = []
+        for index in sorted(first.values()):
+            vector = cache.get(digests[index])
+            if vector is None:
+                wanted.append(index)
+            else:
+                features[index] = vector
+    compute = _feature_function(classifier)
+    for indices, images in _batches(classifier, paths, wanted, problems):
+        values = compute(images)
+        features[indices] = values.float()
+        if cache is not None:
+            cache.put([digests[index] for index in indices], values)
+    if digests is not None:
+        features[list(copies)] = features[list(copies.values())]
+        problems |= {i: problems[other] for i, other in copies.items() if other in problems}
+    if world_size > 1:
+        features, problems = _gather(features, problems)
+    return features, problems
+
+
+def _setting(classifier: ImageClassifier) -> str:
+    """Name everything but the image file that features depend on."""
+    digest = hashlib.sha256()
+    for tensor in classifier.net.backbone.state_dict().values():
+        digest.update(tensor.cpu().reshape(-1).view(torch.uint8).numpy())
+    device = classifier.mean.device
+    parts = classifier.backbone, classifier.image_size, classifier.resize_mode
+    return " ".join(map(str, (*parts, digest.hexdigest()[:16], device.type, amp_dtype(device))))
+
+
+def _feature_function(classifier: ImageClassifier) -> Callable[[Tensor], Tensor]:
+    """Return a function from uint8 images to float16 features, as they are cached."""
+    backbone = fold_batch_norm(classifier.net.backbone).to(memory_format=torch.channels_last)
+    device = classifier.mean.device
+
+    @torch.inference_mode()
+    def compute(images: Tensor) -> Tensor:
+        with mixed_precision(device):
+            return backbone(classifier.normalize(images.to(device))).half().cpu()
+
+    return compute
+
+
+def _batches(
+    classifier: ImageClassifier, paths: Sequence[str], wanted: Sequence[int], problems: dict
+) -> Iterator[tuple[list[int], Tensor]]:
+    """Yield indices and uint8 images in batches, decoded two batches ahead; collect problems."""
+
+    def decode(index: int) -> Tensor | str:
+        try:
+            return classifier.load(paths[index])
+        except DataError as error:
+            return str(error)
+
+    batches = [wanted[start : start + BATCH_SIZE] for start in range(0, len(wanted), BATCH_SIZE)]
+    with ThreadPoolExecutor() as threads:
+        ahead = deque([threads.submit(decode, i) for i in batch] for batch in batches[:2])
+        for number, batch in enumerate(progress(batches, "computing features")):
+            if number + 2 < len(batches):
+                ahead.append([threads.submit(decode, index) for index in batches[number + 2]])
+            decoded = {i: task.result() for i, task in zip(batch, ahead.popleft(), strict=True)}
+            problems |= {i: value for i, value in decoded.items() if isinstance(value, str)}
+            images = {i: value for i, value in decoded.items() if isinstance(value, Tensor)}
+            if images:
+                yield list(images), torch.stack(list(images.values()))
+
+
+def _gather(features: Tensor, problems: dict[int, str]) -> tuple[Tensor, dict[int, str]]:
+    """Combine the parts of all processes."""
+    device = "cuda" if dist.get_backend() == "nccl" else "cpu"
+    features = features.to(device)  # zeros where another process computed
+    dist.all_reduce(features)
+    everyone: list[dict] = [{}] * dist.get_world_size()
+    dist.all_gather_object(everyone, problems)
+    return features.cpu(), {k: v for part in everyone for k, v in part.items()}

@@ -4,7 +4,8 @@
 >>> classifier.top(load_image("photo.jpg"))
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import accumulate
 from pathlib import Path
 
 import pandas as pd
@@ -15,11 +16,13 @@ from torchvision.transforms.v2 import functional as F
 
 from course_utils.checkpoints import load_into, read_file, save_atomically
 from course_utils.errors import CourseError
+from course_utils.image_io import load_image
 from course_utils.training import eval_mode
-from course_utils.transfer import TransferModel, build_backbone
-from course_utils.transforms import resize_to_square
+from course_utils.transfer import Backbone, TransferModel, build_backbone
 
-FORMAT = "image_classifier 1"
+FORMAT = "image_classifier 2"
+RESIZE_MODES = ("crop", "squash")
+CROP_FRACTION = 0.875  # of the shorter side, as in timm's configuration of the backbones
 SCHEMA = {
     "backbone": str,
     "classes": list,
@@ -27,6 +30,7 @@ SCHEMA = {
     "resize_mode": str,
     "temperature": float,
     "threshold": float,
+    "trained_on": list,
     "about": dict,
     "weights": dict,
 }
@@ -36,15 +40,54 @@ class ModelFileError(CourseError):
     """A model file that cannot be read, or a model that cannot be exported or served."""
 
 
+class StageFeatures(nn.Module):
+    """The features of a backbone and the means of the feature maps of the three stages before.
+
+    On scenes, a linear head with them is 1 to 3 points better than with the last features alone:
+    these are made for the classes of ImageNet, earlier stages are more general.
+    """
+
+    def __init__(self, backbone: Backbone) -> None:
+        """Collect what earlier stages compute anyway."""
+        super().__init__()
+        self.name, self.net = backbone.name, backbone.net
+        self.register_buffer("mean", backbone.mean, persistent=False)
+        self.register_buffer("std", backbone.std, persistent=False)
+        self.eval()
+        self.num_features = self(torch.zeros(1, 3, 64, 64)).shape[1]
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Compute features (batch, num_features) of normalized images (batch, 3, height, width)."""
+        net, maps = self.net, [images.contiguous(memory_format=torch.channels_last)]
+        if hasattr(net, "blocks"):  # EfficientNet of timm
+            maps[0] = net.bn1(net.conv_stem(maps[0]))
+            maps += run_all(net.blocks, maps[0])
+            last = net.global_pool(net.bn2(net.conv_head(maps[-1])))
+        elif hasattr(net, "features"):  # EfficientNet and MobileNet of torchvision
+            maps = run_all(net.features, maps[0])
+            last = net.avgpool(maps.pop()).flatten(1)
+        else:
+            maps[0] = net.maxpool(net.relu(net.bn1(net.conv1(maps[0]))))
+            maps = run_all([net.layer1, net.layer2, net.layer3, net.layer4], maps[0])
+            last = net.avgpool(maps.pop()).flatten(1)
+        return torch.cat([last, *(x.mean(dim=(2, 3)) for x in maps[-3:])], dim=1)
+
+
+def run_all(layers: Iterable[nn.Module], x: Tensor) -> list[Tensor]:
+    """Return the outputs of layers that follow one another."""
+    return list(accumulate(layers, lambda x, layer: layer(x), initial=x))[1:]
+
+
 class ImageClassifier(nn.Module):
     """A network together with its preprocessing: pixels in, probabilities out.
 
     Attributes:
         net: Normalized images in, logits out.
         classes: Class names in the order of the logits.
-        resize_mode: See `transforms.resize_to_square`.
+        resize_mode: "squash", the whole image, or "crop", its center, as timm does.
         temperature: Divides the logits; see `evaluation.fit_temperature`.
         threshold: Predictions with a smaller probability count as "not sure".
+        trained_on: Digests of the files that training used; see `features.file_digests`.
     """
 
     def __init__(
@@ -52,9 +95,10 @@ class ImageClassifier(nn.Module):
         net: TransferModel,
         classes: Sequence[str],
         image_size: int,
-        resize_mode: str = "pad",
+        resize_mode: str = "squash",
         temperature: float = 1.0,
         threshold: float = 0.5,
+        trained_on: Sequence[str] = (),
         about: Mapping[str, str] | None = None,
     ) -> None:
         """Take the normalization from the backbone of `net`."""
@@ -65,6 +109,7 @@ class ImageClassifier(nn.Module):
         self.resize_mode = resize_mode
         self.temperature = float(temperature)
         self.threshold = float(threshold)
+        self.trained_on = list(trained_on)
         self.about = dict(about or {})
         self.register_buffer("mean", net.backbone.mean.detach().clone().view(1, 3, 1, 1))
         self.register_buffer("std", net.backbone.std.detach().clone().view(1, 3, 1, 1))
@@ -75,10 +120,24 @@ class ImageClassifier(nn.Module):
         """The name of the backbone, a key of `transfer.BACKBONES`."""
         return self.net.backbone.name
 
+    def load(self, path: str | Path) -> Tensor:
+        """Read an image file for `forward`; large JPEG files are decoded at a reduced size."""
+        return self.preprocess(load_image(path, draft=3 * self.image_size))
+
     def preprocess(self, image: Image.Image) -> Tensor:
-        """Convert a PIL image to the uint8 tensor (3, image_size, image_size) for `forward`."""
-        resize = resize_to_square(self.image_size, self.resize_mode)
-        return F.pil_to_tensor(resize(image.convert("RGB")))
+        """Convert a PIL image to the uint8 tensor (3, image_size, image_size) for `forward`.
+
+        "crop" equals resizing the shorter side and cropping the center, but computes only the
+        pixels that remain: the longer side of a panorama may not fit into memory.
+        """
+        box, (width, height) = None, image.size
+        if self.resize_mode == "crop":
+            side = CROP_FRACTION * min(width, height)
+            left, top = (width - side) / 2, (height - side) / 2
+            box = (left, top, left + side, top + side)
+        size = (self.image_size, self.image_size)
+        image = image.convert("RGB").resize(size, Image.Resampling.BICUBIC, box, reducing_gap=3.0)
+        return F.pil_to_tensor(image)
 
     def normalize(self, images: Tensor) -> Tensor:
         """Scale and normalize uint8 images (batch, 3, height, width) for `net`."""
@@ -102,6 +161,11 @@ class ImageClassifier(nn.Module):
         return probability >= self.threshold
 
 
+def build_net(backbone: str, num_classes: int, weights: str | None = "imagenet") -> TransferModel:
+    """Build a pretrained backbone whose head gets the features of several stages."""
+    return TransferModel(StageFeatures(build_backbone(backbone, weights)), num_classes)
+
+
 def save_classifier(classifier: ImageClassifier, path: str | Path) -> None:
     """Write a classifier to one file, atomically."""
     fields = {name: getattr(classifier, name) for name in SCHEMA if name != "weights"}
@@ -120,7 +184,7 @@ def load_classifier(path: str | Path) -> ImageClassifier:
         _check_schema(content, Path(path).name)
         fields = {name: content[name] for name in SCHEMA}
         weights, backbone = fields.pop("weights"), fields.pop("backbone")
-        net = TransferModel(build_backbone(backbone, weights=None), len(fields["classes"]))
+        net = build_net(backbone, len(fields["classes"]), weights=None)
         classifier = ImageClassifier(net, **fields)
         load_into(classifier, weights, Path(path).name)
     except CourseError as error:

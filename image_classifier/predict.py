@@ -5,16 +5,15 @@
 
 import math
 from collections.abc import Sequence
+from glob import glob
 from pathlib import Path
 
 import pandas as pd
 import torch
 
 from course_utils.errors import DataError
-from course_utils.image_io import image_files, load_image, printable
-from course_utils.progress import progress
-from course_utils.training import eval_mode
-from image_classifier.evaluate import BATCH_SIZE
+from course_utils.image_io import image_files, printable
+from image_classifier.features import compute_features
 from image_classifier.model import ImageClassifier
 
 COLUMNS = ["file", "class", "predicted", "probability", "problem"]
@@ -27,32 +26,30 @@ def predict_files(classifier: ImageClassifier, files: Sequence[str | Path]) -> p
         One row per file: file, class ("not sure" below the threshold), predicted (the most likely
         class in any case), probability, and problem (empty if the file was read).
     """
-    paths = [p for file in files for p in (image_files(file) if Path(file).is_dir() else [file])]
+    paths = [str(p) for file in files for p in _expand(file)]
     if not paths:
         raise DataError(f"There are no images in {', '.join(printable(file) for file in files)}.")
-    batches = [paths[start : start + BATCH_SIZE] for start in range(0, len(paths), BATCH_SIZE)]
-    rows = []
-    with torch.no_grad(), eval_mode(classifier):
-        for batch in progress(batches, "predicting"):
-            rows += _predict_batch(classifier, batch)
-    return pd.DataFrame(rows, columns=COLUMNS)
+    features, problems = compute_features(classifier, paths)
+    with torch.no_grad():
+        logits = classifier.net.head(features.to(classifier.mean.device))
+    best = (logits / classifier.temperature).softmax(dim=1).max(dim=1)
+    table = pd.DataFrame({"file": [printable(path) for path in paths]})
+    table["predicted"] = [classifier.classes[index] for index in best.indices.tolist()]
+    table["probability"] = best.values.double().tolist()
+    table["class"] = table["predicted"].where(
+        table["probability"].map(classifier.is_confident), "not sure"
+    )
+    table["problem"] = pd.Series(problems, dtype=str).reindex(table.index, fill_value="")
+    unreadable = list(problems)
+    table.loc[unreadable, ["class", "predicted"]] = ""
+    table.loc[unreadable, "probability"] = math.nan
+    return table[COLUMNS]
 
 
-def _predict_batch(classifier: ImageClassifier, paths: Sequence[str | Path]) -> list[dict]:
-    rows, readable, images = [], [], []
-    for path in paths:
-        row = dict.fromkeys(COLUMNS, "") | {"file": printable(path), "probability": math.nan}
-        rows.append(row)
-        try:
-            images.append(classifier.preprocess(load_image(path)))
-            readable.append(row)
-        except DataError as error:
-            row["problem"] = str(error)
-    if images:
-        best = classifier(torch.stack(images).to(classifier.mean.device)).max(dim=1)
-        results = zip(readable, best.values.tolist(), best.indices.tolist(), strict=True)
-        for row, row["probability"], index in results:
-            row["predicted"] = classifier.classes[index]
-            confident = classifier.is_confident(row["probability"])
-            row["class"] = row["predicted"] if confident else "not sure"
-    return rows
+def _expand(file: str | Path) -> list[str | Path]:
+    """List the images of a folder, or the files that a pattern such as "*.jpg" matches."""
+    if Path(file).is_dir():
+        return image_files(file)
+    if not Path(file).exists() and any(sign in str(file) for sign in "*?["):
+        return sorted(glob(str(file), recursive=True)) or [file]
+    return [file]

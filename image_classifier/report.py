@@ -33,9 +33,9 @@ class Evaluation:
 
     files: list[str]
     classes: list[str]
-    images: Tensor  # uint8, (count, 3, height, width)
     targets: Tensor  # class indices, (count,)
     probabilities: Tensor  # (count, classes)
+    left_out: int = 0  # images of the same folder that the classifier was trained on
 
     @property
     def predictions(self) -> Tensor:
@@ -54,6 +54,7 @@ class Evaluation:
         return pd.Series(
             {
                 "images": float(len(targets)),
+                "left out": float(self.left_out),
                 "accuracy": correct / len(targets),
                 "accuracy low": interval[0],
                 "accuracy high": interval[1],
@@ -68,10 +69,12 @@ class Evaluation:
 
 def describe(values: pd.Series) -> str:
     """Describe accuracy and macro F1, with their intervals, in words."""
+    left_out = f"; {values['left out']:.0f} images of the training run were left out"
     return (
         f"accuracy {values['accuracy']:.3f} on {values['images']:.0f} test images (95 % interval "
         f"{values['accuracy low']:.3f} to {values['accuracy high']:.3f}), macro F1 "
         f"{values['macro F1']:.3f} ({values['macro F1 low']:.3f} to {values['macro F1 high']:.3f})"
+        f"{left_out if values['left out'] else ''}"
     )
 
 
@@ -114,7 +117,7 @@ def write_report(
         title=title,
         summary=describe(values),
         classes=classes.round(3),
-        figures=_save_figures(output, evaluation, history),
+        figures=_save_figures(output, classifier, evaluation, history),
         coverage=coverage.iloc[[0, 50, 70, 80, 90, 95]].round(3),
         card=card,
     )
@@ -122,11 +125,14 @@ def write_report(
 
 
 def _save_figures(
-    output: Path, evaluation: Evaluation, history: pd.DataFrame | None
+    output: Path,
+    classifier: ImageClassifier,
+    evaluation: Evaluation,
+    history: pd.DataFrame | None,
 ) -> list[dict[str, str]]:
     """Save the figures; return the heading, file name and alt text of each."""
     saved = []
-    for name, heading, figure in _figures(evaluation, history):
+    for name, heading, figure in _figures(classifier, evaluation, history):
         path = plots.save_figure(figure, output, name)
         saved.append({"heading": heading, "file": path.name, "alt": figure.get_label()})
         plt.close(figure)
@@ -134,7 +140,7 @@ def _save_figures(
 
 
 def _figures(
-    evaluation: Evaluation, history: pd.DataFrame | None
+    classifier: ImageClassifier, evaluation: Evaluation, history: pd.DataFrame | None
 ) -> Iterator[tuple[str, str, Figure]]:
     classes, targets = evaluation.classes, evaluation.targets
     if history is not None and len(history):
@@ -148,7 +154,8 @@ def _figures(
             f"{classes[row.true]}\nnot {classes[row.predicted]} ({row.probability:.0%})"
             for row in mistakes.itertuples()
         ]
-        images, heading = evaluation.images[mistakes.index.tolist()], "Most confident mistakes"
+        images = [classifier.load(evaluation.files[index]) for index in mistakes.index]
+        heading = "Most confident mistakes"
         yield "mistakes", heading, plots.image_grid(images, titles, heading, 6, size=1.5)
     table = metrics.reliability_table(evaluation.probabilities, targets)
     yield "reliability", "Calibration", plots.reliability_diagram(table)

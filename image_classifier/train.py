@@ -3,25 +3,36 @@
 >>> classifier, metrics = train_classifier("photos", "build/model")
 """
 
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import torch
-from torch import Tensor
-from torchvision.transforms import v2
+import torch.distributed as dist
 
-from course_utils import transfer
-from course_utils.datasets import InMemoryDataset, load_splits, make_loader
-from course_utils.evaluation import fit_temperature, predict_logits
+from course_utils.catalog import find_dataset
+from course_utils.datasets import ImageFiles, load_splits
 from course_utils.image_io import printable
-from course_utils.training import EarlyStopping, History, best_device, fit, seed_everything
-from course_utils.transforms import BatchRandomHorizontalFlip, scale_and_normalize
-from image_classifier.evaluate import BATCH_SIZE, decode_images, evaluate_images
-from image_classifier.model import ImageClassifier, save_classifier
+from course_utils.training import best_device, seed_everything
+from image_classifier.evaluate import evaluate_files, readable_features
+from image_classifier.features import file_digests
+from image_classifier.fine_tune import fine_tune
+from image_classifier.head import (
+    LinearHead,
+    calibrate,
+    choose_threshold,
+    fit_head,
+    is_clearly_lower,
+    log_losses,
+)
+from image_classifier.model import RESIZE_MODES, ImageClassifier, build_net, save_classifier
 from image_classifier.report import describe, writable_folder, write_report
 
 MODEL_FILE = "model.pt"
-Memory = dict[str, InMemoryDataset]
+PROBE = 1000  # images that decide about the preprocessing
 
 
 def train_classifier(
@@ -29,25 +40,26 @@ def train_classifier(
     output: str | Path,
     backbone: str = "efficientnet_lite0",
     image_size: int = 224,
-    epochs: int = 40,
-    fine_tune: int = 0,
-    threshold: float = 0.5,
+    fine_tune_epochs: int = 0,
+    target_accuracy: float = 0.95,
+    resume: bool = False,
     seed: int = 0,
 ) -> tuple[ImageClassifier, pd.Series]:
     """Train a classifier and write a model file and a report.
 
-    A head is trained on the features of a pretrained backbone, with early stopping on the
-    validation set. The test set is used once, for the report.
+    A logistic regression is fitted to the features of a pretrained backbone. Cross-validation
+    chooses its strength, the temperature and the threshold. The test set is used once, for the
+    report.
 
     Args:
         data: A folder with one subfolder per class, split or not, or a name of the catalog.
-        output: The folder for `model.pt` and the report.
+        output: The folder for `model.pt`, `split.csv` and the report.
         backbone: A key of `transfer.BACKBONES`.
         image_size: Height and width of the input in pixels.
-        epochs: Maximum number of epochs of the head.
-        fine_tune: Number of epochs in which the whole network is trained; 0 for none.
-        threshold: Predictions with a smaller probability count as "not sure".
-        seed: Of the splits, the initialization and the shuffling.
+        fine_tune_epochs: Number of epochs in which all layers are trained; 0 for none.
+        target_accuracy: Wanted accuracy of predictions that do not count as "not sure".
+        resume: Continue interrupted fine-tuning.
+        seed: Of the splits, the folds and the fine-tuning.
 
     Returns:
         The classifier, on the CPU, and its metrics on the test set.
@@ -55,72 +67,130 @@ def train_classifier(
     seed_everything(seed)
     splits = load_splits(data, mode="RGB", seed=seed)
     output = writable_folder(output)
-    net = transfer.TransferModel(transfer.build_backbone(backbone), len(splits["train"].classes))
     classes = [printable(name) for name in splits["train"].classes]
-    classifier = ImageClassifier(net, classes, image_size, threshold=threshold).to(best_device())
-    normalize = scale_and_normalize(net.backbone.mean, net.backbone.std)  # on the CPU
-    memory = {name: decode_images(splits[name], classifier, normalize) for name in ("train", "val")}
-    history = _train_head(net, memory, epochs, seed)
-    if fine_tune:
-        history = _fine_tune(net, memory, fine_tune, seed)
+    classifier = ImageClassifier(build_net(backbone, len(classes)), classes, image_size)
+    classifier.to(best_device())
+    digests = {name: file_digests(_paths(part)) for name, part in splits.items()}
+    classifier.trained_on = sorted({*digests["train"], *digests["val"]})
+    _choose_resize_mode(classifier, splits["train"], digests["train"], seed)
+    history = None
+    if fine_tune_epochs:
+        head = _fit(classifier, [splits["train"]], [digests["train"]], seed)
+        val_files = splits["val"]
+        history = fine_tune(
+            classifier, splits["train"].samples, val_files.samples, fine_tune_epochs,
+            output / "checkpoint.pt", resume, seed,
+        )  # fmt: skip
+        features = readable_features(classifier, _paths(val_files), digests["val"])
+        with torch.no_grad():
+            logits = classifier.net.head(features.to(classifier.mean.device)).cpu()
+        targets = torch.tensor(val_files.targets)
+    else:
+        parts = [splits["train"], splits["val"]]
+        head = _fit(classifier, parts, [digests["train"], digests["val"]], seed)
+        logits, targets = head.logits, head.targets
+    classifier.temperature = calibrate(logits, targets)
+    probabilities = (logits / classifier.temperature).softmax(dim=1)
+    classifier.threshold = choose_threshold(probabilities, targets, target_accuracy)
+    only_copies = set(digests["test"]) <= set(classifier.trained_on)
+    leave_out = () if only_copies else classifier.trained_on
+    evaluation = evaluate_files(classifier, splits["test"], digests["test"], leave_out)
     classifier.to("cpu").eval()
-    classifier.temperature = calibrate(*predict_logits(net, make_loader(memory["val"], BATCH_SIZE)))
-    evaluation = evaluate_images(classifier, splits["test"])
     name, train, val = printable(Path(data).name), len(splits["train"]), len(splits["val"])
     classifier.about = {
         "data": f"{name}, {train} training and {val} validation images",
         "test": describe(evaluation.metrics),
-        "training": f"{backbone} pretrained on ImageNet; head trained for at most {epochs} epochs, "
-        f"whole network for {fine_tune}; seed {seed}",
+        "training": f"{backbone} pretrained on ImageNet; logistic regression with C = "
+        f"{head.strength:.2g}; all layers trained for {fine_tune_epochs} epochs; seed {seed}",
     }
-    save_classifier(classifier, output / MODEL_FILE)
-    write_report(output, classifier, evaluation, f"Trained on {name}", history.frame)
+    if only_copies:
+        classifier.about["warning"] = "all test images are copies of training images"
+    if is_main_process():
+        save_classifier(classifier, output / MODEL_FILE)
+        _write_split(output / "split.csv", data, splits, digests)
+        write_report(output, classifier, evaluation, f"Trained on {name}", history)
     return classifier, evaluation.metrics
 
 
-def _train_head(net: transfer.TransferModel, memory: Memory, epochs: int, seed: int) -> History:
-    """Train the head on features that are computed once."""
-    train, val = (
-        transfer.extract_features(net.backbone, make_loader(memory[name], BATCH_SIZE))
-        for name in ("train", "val")
-    )
-    return fit(
-        net.head,
-        make_loader(train, BATCH_SIZE, shuffle=True, seed=seed),
-        make_loader(val, BATCH_SIZE),
-        torch.optim.AdamW(net.head.parameters(), lr=0.003, weight_decay=0.01),
-        epochs,
-        callbacks=[EarlyStopping(patience=8)],
-    )
+def _paths(files: ImageFiles) -> list[str]:
+    return [path for path, _ in files.samples]
 
 
-def _fine_tune(net: transfer.TransferModel, memory: Memory, epochs: int, seed: int) -> History:
-    """Train the whole network, except batch norm, at a low learning rate."""
-    transfer.freeze(net.backbone)
-    transfer.unfreeze(net.backbone)
-    train = memory["train"]
-    train.batch_transform = v2.Compose([BatchRandomHorizontalFlip(), train.batch_transform])
-    loader = make_loader(train, BATCH_SIZE, shuffle=True, seed=seed)
-    rates = [1e-3, 3e-4]
-    optimizer = torch.optim.AdamW(transfer.parameter_groups(net, *rates), weight_decay=0.01)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rates, epochs * len(loader))
-    return fit(
-        net,
-        loader,
-        make_loader(memory["val"], BATCH_SIZE),
-        optimizer,
-        epochs,
-        scheduler=schedule,
-        schedule_every="batch",
-        callbacks=[EarlyStopping(patience=epochs)],
-    )
+def _fit(
+    classifier: ImageClassifier,
+    parts: Sequence[ImageFiles],
+    digests: Sequence[list[str]],
+    seed: int,
+) -> LinearHead:
+    """Fit the head to the features of some splits."""
+    features = [
+        readable_features(classifier, _paths(part), names)
+        for part, names in zip(parts, digests, strict=True)
+    ]
+    targets = torch.tensor([target for part in parts for target in part.targets])
+    heads = [fit_head(torch.cat(features), targets, seed) if is_main_process() else None]
+    if dist.is_initialized():
+        dist.broadcast_object_list(heads)
+    heads[0].copy_to(classifier.net.head[-1])
+    return heads[0]
 
 
-def calibrate(logits: Tensor, targets: Tensor) -> float:
-    """Fit the temperature on validation logits.
+def _choose_resize_mode(
+    classifier: ImageClassifier, train: ImageFiles, digests: Sequence[str], seed: int
+) -> None:
+    """Resize the whole image, unless the backbone's own center crop is clearly better.
 
-    If all predictions are correct, a smaller temperature always lowers the loss; it is then
-    limited to 1, so that the classifier never becomes more confident than it was trained to be.
+    Decided on a sample of training images, by the log loss of cross-validation. Networks trained
+    with random crops predict as well, or better, if they get more of an image than their center.
     """
-    all_correct = bool((logits.argmax(dim=1) == targets).all())
-    return max(fit_temperature(logits, targets), 1.0 if all_correct else 0.0)
+    order = np.random.default_rng(seed).permutation(len(train))
+    targets = np.array(train.targets)[order]
+    # At least two of each class, then at random.
+    rank_in_class = pd.Series(targets).groupby(targets).cumcount()
+    sample = order[rank_in_class.where(rank_in_class < 2, 2).argsort(kind="stable")][:PROBE]
+    part = train.subset(sorted(sample.tolist()))
+    names = [digests[index] for index in sorted(sample.tolist())]
+    if min(np.bincount(part.targets, minlength=len(train.classes))) < 2:
+        return
+    losses = {}
+    for mode in RESIZE_MODES:
+        classifier.resize_mode = mode
+        head = _fit(classifier, [part], [names], seed)
+        losses[mode] = log_losses(head.logits, head.targets)
+    is_better = is_clearly_lower(losses["crop"], losses["squash"], errors=1)
+    classifier.resize_mode = "crop" if is_better else "squash"
+
+
+def _write_split(
+    path: Path, data: str | Path, splits: dict[str, ImageFiles], digests: dict[str, list[str]]
+) -> None:
+    """Write which file went where."""
+    root = find_dataset(data)
+    rows = [
+        (printable(Path(file).relative_to(root).as_posix()), splits[name].classes[target], name, d)
+        for name in splits
+        for (file, target), d in zip(splits[name].samples, digests[name], strict=True)
+    ]
+    table = pd.DataFrame(rows, columns=["file", "class", "set", "digest"])
+    table["class"] = table["class"].map(printable)
+    table.to_csv(path, index=False)
+
+
+def is_main_process() -> bool:
+    """Return whether this process writes the results."""
+    return not dist.is_initialized() or dist.get_rank() == 0
+
+
+@contextmanager
+def process_group() -> Iterator[None]:
+    """Join the processes that torchrun started, if it started this one."""
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        yield
+        return
+    if torch.cuda.is_available():
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+    dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+    try:
+        yield
+    finally:
+        dist.destroy_process_group()

@@ -8,9 +8,9 @@ import torch
 from torch import nn
 from typer.testing import CliRunner
 
-from course_utils.transfer import TransferModel, build_backbone
+from course_utils.transfer import TransferModel
 from image_classifier.__main__ import cli
-from image_classifier.model import ImageClassifier
+from image_classifier.model import ImageClassifier, build_net
 
 PHOTOS = Path(__file__).parents[1] / "fixtures" / "photos"
 
@@ -32,16 +32,25 @@ class TinyBackbone(nn.Sequential):
         self.register_buffer("std", torch.tensor([0.2, 0.25, 0.3]), persistent=False)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def cache(tmp_path_factory):
+    """Keep the cache of features out of the checkout, and give its folder."""
+    folder = tmp_path_factory.mktemp("output")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("COURSE_OUTPUT", str(folder))
+        yield folder / "cache"
+
+
 @pytest.fixture(scope="session")
 def make_classifier():
     """Give a function that builds an untrained classifier, always with the same weights."""
 
     def make(backbone=None, image_size=32, **fields):
         torch.manual_seed(0)
-        backbone = build_backbone(backbone, weights=None) if backbone else TinyBackbone()
+        net = build_net(backbone, 3, weights=None) if backbone else TransferModel(TinyBackbone(), 3)
         fields = {"temperature": 1.5, "threshold": 0.6, "about": {"data": "made up"}} | fields
         classes = ["große Vögel", "cats & dogs", "c"]
-        return ImageClassifier(TransferModel(backbone, 3), classes, image_size, **fields)
+        return ImageClassifier(net, classes, image_size, **fields)
 
     return make
 
@@ -65,9 +74,8 @@ def photos():
 
 
 @pytest.fixture(scope="session")
-def trained(tmp_path_factory, run):
+def trained(tmp_path_factory, run, cache):
     """Give the folder with the model file and the report of a short training run."""
     output = tmp_path_factory.mktemp("model")
-    options = ["--image-size", 64, "--epochs", 3]
-    assert run("train", PHOTOS, "--output", output, *options).code == 0
+    assert run("train", PHOTOS, "--output", output, "--image-size", 64).code == 0
     return output

@@ -8,7 +8,13 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from course_utils.training import amp_dtype
 from course_utils.transfer import build_backbone, extract_features
-from image_classifier.features import extract_features_fast, fold_batch_norm
+from image_classifier import features
+from image_classifier.features import (
+    compute_features,
+    extract_features_fast,
+    file_digests,
+    fold_batch_norm,
+)
 
 
 @pytest.mark.parametrize(
@@ -88,3 +94,85 @@ def test_fast_features_are_the_same_up_to_rounding():
     assert 0 < (plain - fast).norm() / plain.norm() < close
     assert fast.dtype == torch.float32
     assert torch.equal(labels, targets)
+
+
+@pytest.fixture
+def classifier(make_classifier):
+    return make_classifier("efficientnet_lite0", 64)
+
+
+@pytest.fixture
+def images(photos):
+    return [str(path) for path in sorted(photos.rglob("*.jpg"))]
+
+
+def test_features_of_files_are_those_of_the_network(classifier, images):
+    found, problems = compute_features(classifier, images)
+    pixels = torch.stack([classifier.load(path) for path in images])
+    with torch.no_grad():
+        expected = classifier.net.backbone(classifier.normalize(pixels))
+    close = 0.05 if amp_dtype(torch.device("cpu")) else 1e-3
+    assert (found - expected).norm() / expected.norm() < close
+    assert problems == {} and found.shape == (24, 1904)
+
+
+def test_the_last_features_are_those_of_the_backbone_and_three_stages_follow(classifier):
+    net = classifier.net.backbone
+    images = torch.randn(2, 3, 64, 64)
+    with torch.no_grad():
+        assert torch.allclose(net(images)[:, :1280], net.net(images), atol=1e-5)
+        x = net.net.blocks(net.net.bn1(net.net.conv_stem(images)))
+        assert torch.allclose(net(images)[:, -320:], x.mean(dim=(2, 3)), atol=1e-5)
+
+
+def test_features_are_cached_by_content_and_setting(classifier, images, tmp_path, monkeypatch):
+    monkeypatch.setenv("COURSE_OUTPUT", str(tmp_path))
+    decoded = []
+    load = features.ImageClassifier.load
+    monkeypatch.setattr(
+        features.ImageClassifier,
+        "load",
+        lambda self, path: decoded.append(path) or load(self, path),
+    )
+    digests = file_digests(images)
+    first, _ = compute_features(classifier, images[:5], digests[:5])
+    again, _ = compute_features(classifier, images[3:7], digests[3:7])
+    assert decoded == images[:7]
+    assert torch.equal(first[3:], again[:2])
+    classifier.resize_mode = "crop"
+    compute_features(classifier, images[:2], digests[:2])
+    assert decoded[7:] == images[:2]
+    with torch.no_grad():
+        next(classifier.net.backbone.parameters()).mul_(2)
+    compute_features(classifier, images[:1], digests[:1])
+    assert decoded[9:] == images[:1]
+
+
+def test_an_interrupted_run_goes_on(classifier, images, tmp_path, monkeypatch):
+    monkeypatch.setenv("COURSE_OUTPUT", str(tmp_path))
+    monkeypatch.setattr(features, "BATCH_SIZE", 4)
+    normalize, calls = features.ImageClassifier.normalize, []
+
+    def interrupt(self, batch):
+        calls.append(len(batch))
+        if len(calls) == 4:
+            raise KeyboardInterrupt
+        return normalize(self, batch)
+
+    digests = file_digests(images)
+    monkeypatch.setattr(features.ImageClassifier, "normalize", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        compute_features(classifier, images, digests)
+    found, _ = compute_features(classifier, images, digests)
+    assert sum(calls) == 4 + len(images)  # only the interrupted batch is computed again
+    assert torch.equal(found, compute_features(classifier, images)[0])
+
+
+def test_unreadable_files_are_named_and_do_not_stop_the_others(classifier, images, tmp_path):
+    (tmp_path / "letter.jpg").write_text("Dear Sir")
+    paths = [images[0], str(tmp_path / "letter.jpg"), str(tmp_path / "none.jpg"), images[1]]
+    paths += paths[:2]  # equal files are computed once
+    found, problems = compute_features(classifier, paths, file_digests(paths))
+    assert sorted(problems) == [1, 2, 5] and "letter.jpg" in problems[1]
+    expected, _ = compute_features(classifier, images[:2])
+    assert torch.equal(found[[0, 3, 4]], expected[[0, 1, 0]]) and not found[[1, 2, 5]].any()

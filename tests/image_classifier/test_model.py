@@ -7,7 +7,6 @@ import torch
 from PIL import Image
 from torchvision.transforms import v2
 
-from course_utils.transforms import resize_to_square
 from image_classifier import model as module
 from image_classifier.model import ModelFileError, load_classifier, save_classifier
 
@@ -33,7 +32,9 @@ def test_probabilities_follow_from_the_parts(make_classifier, images):
 
 
 def test_loading_restores_everything(make_classifier, tmp_path, images, monkeypatch):
-    before = make_classifier("mobilenet_v3_small", 64, resize_mode="crop", threshold=1)
+    before = make_classifier(
+        "mobilenet_v3_small", 64, resize_mode="crop", threshold=1, trained_on=["0a"]
+    )
     before.mean += 0.1  # the file holds the normalization; the backbone's default does not count
     save_classifier(before, tmp_path / "new" / "model.pt")
     monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", None)  # no download
@@ -53,13 +54,43 @@ def test_top_lists_the_most_likely_classes(make_classifier):
     table = classifier.top(picture, k=2)
     assert classifier.training
     classifier.eval()
-    pixels = v2.functional.pil_to_tensor(resize_to_square(32)(picture.convert("RGB")))
+    pixels = classifier.preprocess(picture)
     with torch.no_grad():
         values, indices = classifier(pixels[None])[0].topk(2)
     assert table["class"].tolist() == [classifier.classes[index] for index in indices]
     assert table["probability"].tolist() == pytest.approx(values.tolist())
     assert len(classifier.top(picture)) == 3
     assert classifier.is_confident(0.6) and not classifier.is_confident(0.5999)
+
+
+@pytest.mark.parametrize("size", [(300, 200), (200, 300), (256, 256), (1000, 60), (7, 5)])
+def test_crop_equals_resizing_the_shorter_side_and_cropping_the_center(size, make_classifier):
+    picture = Image.radial_gradient("L").resize(size).convert("RGB")
+    expected = v2.Compose(
+        [v2.Resize(256, interpolation=v2.InterpolationMode.BICUBIC), v2.CenterCrop(224)]
+    )
+    pixels = make_classifier(image_size=224, resize_mode="crop").preprocess(picture).int()
+    assert (pixels - v2.functional.pil_to_tensor(expected(picture)).int()).abs().max() <= 3
+
+
+@pytest.mark.parametrize("resize_mode", ["crop", "squash"])
+def test_images_of_extreme_shapes(resize_mode, make_classifier):
+    """Defect: a square around a panorama took gigabytes."""
+    classifier = make_classifier(resize_mode=resize_mode)
+    for size in ((1, 1), (1, 60_000), (60_000, 2)):
+        assert classifier.preprocess(Image.new("RGB", size, "red"))[0].min() > 250
+    half = Image.new("RGB", (20, 10), "red")
+    half.paste("blue", (0, 0, 10, 10))
+    pixels = classifier.preprocess(half)
+    assert pixels[2, 16, 2] > 250 and pixels[0, 16, 29] > 250
+
+
+def test_large_jpeg_files_are_decoded_at_a_reduced_size(make_classifier, tmp_path):
+    Image.radial_gradient("L").resize((900, 700)).convert("RGB").save(tmp_path / "large.jpg")
+    classifier = make_classifier()
+    reduced = classifier.load(tmp_path / "large.jpg").int()
+    complete = classifier.preprocess(Image.open(tmp_path / "large.jpg")).int()
+    assert 0 < (reduced - complete).abs().max() <= 8
 
 
 @pytest.mark.parametrize(

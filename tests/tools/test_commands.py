@@ -40,7 +40,7 @@ NOT_RUN = {
 }
 SHORTER = {
     "-m tools run --only 01 -p data path/to/photos": "--tiny",
-    "-m image_classifier train build/prepared": "--epochs 2",
+    "-m image_classifier train build/prepared": "--image-size 64",
 }
 # Runs commands in one process, so that torch is imported once; prints [command, status] lines.
 DRIVER = """

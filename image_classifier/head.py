@@ -1,0 +1,136 @@
+"""Fit the linear head of a classifier, its temperature, and its threshold for "not sure"."""
+
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import StratifiedKFold, train_test_split
+from torch import Tensor, nn
+
+from course_utils.evaluation import fit_temperature
+from course_utils.progress import progress
+
+STRENGTHS = tuple(10.0**power for power in np.arange(-4, 2.5, 0.5))
+# The best strength and the temperature hardly change with more images, the time does.
+MAX_IMAGES = 5_000
+
+
+@dataclass(frozen=True)
+class LinearHead:
+    """A linear layer and the predictions of cross-validation that show how good it is."""
+
+    weight: Tensor  # (classes, num_features)
+    bias: Tensor  # (classes,)
+    strength: float  # C of the logistic regression
+    logits: Tensor  # out-of-fold, (count, classes)
+    targets: Tensor  # (count,)
+
+    def copy_to(self, layer: nn.Linear) -> None:
+        """Set the weights of a layer."""
+        with torch.no_grad():
+            layer.weight.copy_(self.weight)
+            layer.bias.copy_(self.bias)
+
+
+def fit_head(features: Tensor, targets: Tensor, seed: int = 0) -> LinearHead:
+    """Fit a multinomial logistic regression whose strength cross-validation chooses.
+
+    The features (count, num_features) are standardized; weight and bias undo that. Every class
+    needs at least two images.
+    """
+    std, mean = torch.std_mean(features, dim=0)
+    scale = 1 / std.clamp(min=1e-3)
+    x, y = ((features - mean) * scale).numpy(), targets.numpy()
+    chosen = np.arange(len(y))
+    if len(y) > MAX_IMAGES:
+        chosen, _ = train_test_split(chosen, train_size=MAX_IMAGES, stratify=y, random_state=seed)
+    strength, logits = _cross_validate(x[chosen], y[chosen], seed)
+    weight, bias = _coefficients(_fit(x, y, strength))
+    weight = weight * scale
+    bias = bias - weight @ mean
+    return LinearHead(weight, bias, strength, logits, targets[chosen])
+
+
+def _cross_validate(x: np.ndarray, y: np.ndarray, seed: int) -> tuple[float, Tensor]:
+    """Choose the strength by its log loss; return it and its out-of-fold logits.
+
+    By the rule of one standard error (Breiman et al. 1984): few images, all classified correctly,
+    would else give the largest strength and probabilities of 1.
+    """
+    folds = int(min(5, np.bincount(y).min()))
+    splits = list(StratifiedKFold(folds, shuffle=True, random_state=seed).split(x, y))
+    tried: dict[float, tuple[Tensor, Tensor]] = {}
+    for strength in progress(STRENGTHS, "choosing the strength"):
+        logits = torch.zeros(len(y), int(y.max()) + 1)
+        for train, held_out in splits:
+            weight, bias = _coefficients(_fit(x[train], y[train], strength))
+            logits[held_out] = torch.from_numpy(x[held_out]) @ weight.T + bias
+        tried[strength] = logits, log_losses(logits, torch.from_numpy(y))
+        best = min(losses.mean() for _, losses in tried.values())
+        if tried[strength][1].mean() > 1.02 * best:
+            break  # the loss has one minimum
+    _, lowest = min(tried.values(), key=lambda pair: pair[1].mean())
+    # The most regularized one that is as good as the best.
+    return next(
+        (strength, logits)
+        for strength, (logits, losses) in tried.items()
+        if not is_clearly_lower(lowest, losses, errors=1)
+    )
+
+
+def _fit(x: np.ndarray, y: np.ndarray, strength: float) -> LogisticRegression:
+    with warnings.catch_warnings(action="ignore", category=ConvergenceWarning):
+        return LogisticRegression(C=strength, max_iter=200, tol=1e-3).fit(x, y)
+
+
+def _coefficients(model: LogisticRegression) -> tuple[Tensor, Tensor]:
+    """Return weight and bias with a row per class; of two, scikit-learn has only the second."""
+    weight, bias = (torch.from_numpy(v).float() for v in (model.coef_, model.intercept_))
+    if len(weight) == 1:
+        weight, bias = torch.cat([-weight, weight]) / 2, torch.cat([-bias, bias]) / 2
+    return weight, bias
+
+
+def calibrate(logits: Tensor, targets: Tensor) -> float:
+    """Fit the temperature on logits of images that training did not use.
+
+    It stays 1 unless it lowers the log loss by more than two standard errors: otherwise the loss
+    on other images might as well rise.
+    """
+    temperature = fit_temperature(logits, targets)
+    lower = is_clearly_lower(
+        log_losses(logits / temperature, targets), log_losses(logits, targets), errors=2
+    )
+    return temperature if lower else 1.0
+
+
+def log_losses(logits: Tensor, targets: Tensor) -> Tensor:
+    """Compute the log loss of each image."""
+    return nn.functional.cross_entropy(logits, targets, reduction="none")
+
+
+def is_clearly_lower(losses: Tensor, others: Tensor, errors: float) -> bool:
+    """Say whether the mean of losses is lower, by some standard errors of the paired difference."""
+    gain = others - losses
+    return bool(gain.mean() > errors * gain.std() / len(gain) ** 0.5)
+
+
+def choose_threshold(probabilities: Tensor, targets: Tensor, target_accuracy: float) -> float:
+    """Choose the smallest threshold above which enough predictions are correct.
+
+    The probabilities (count, classes) are of images that training did not use. The least confident
+    2 % of them are always below the threshold: even if all predictions are correct, an image of
+    something else should be able to get "not sure". If no threshold reaches the target accuracy,
+    it is 1.
+    """
+    confidence, predictions = probabilities.double().max(dim=1)
+    order = confidence.argsort(descending=True)
+    correct = (predictions == targets)[order].double()
+    accuracy = correct.cumsum(0) / torch.arange(1, len(correct) + 1)
+    enough = torch.nonzero(accuracy >= target_accuracy)
+    if not len(enough):
+        return 1.0
+    return max(confidence[order][enough[-1]].item(), confidence.quantile(0.02).item())
