@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from course_utils.evaluation import fit_temperature
 from course_utils.progress import progress
 
-STRENGTHS = tuple(10.0**power for power in np.arange(-4, 2.5, 0.5))
+STRENGTHS = tuple(10.0**power for power in np.arange(-4, 1.5, 0.5))
 # The best strength and the temperature hardly change with more images, the time does.
 MAX_IMAGES = 5_000
 
@@ -43,13 +43,17 @@ def fit_head(features: Tensor, targets: Tensor, seed: int = 0) -> LinearHead:
     """
     std, mean = torch.std_mean(features, dim=0)
     scale = 1 / std.clamp(min=1e-3)
-    x, y = ((features - mean) * scale).numpy(), targets.numpy()
+    standardized = (features - mean) * scale
+    # With fewer images than features, the same problem has coordinates for the images' span only.
+    basis = torch.linalg.qr(standardized.T)[0] if len(targets) < features.shape[1] else None
+    x = (standardized if basis is None else standardized @ basis).numpy()
+    y = targets.numpy()
     chosen = np.arange(len(y))
     if len(y) > MAX_IMAGES:
         chosen, _ = train_test_split(chosen, train_size=MAX_IMAGES, stratify=y, random_state=seed)
     strength, logits = _cross_validate(x[chosen], y[chosen], seed)
     weight, bias = _coefficients(_fit(x, y, strength))
-    weight = weight * scale
+    weight = (weight if basis is None else weight @ basis.T) * scale
     bias = bias - weight @ mean
     return LinearHead(weight, bias, strength, logits, targets[chosen])
 

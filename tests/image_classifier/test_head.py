@@ -18,16 +18,16 @@ def sample(count, classes, distance, seed, features=20):
     return centers[targets] + torch.randn(count, features, generator=generator), targets
 
 
-@pytest.mark.parametrize("classes", [2, 4])
-def test_the_head_is_the_logistic_regression_on_standardized_features(classes):
-    features, targets = sample(120, classes, 2, seed=0)
+@pytest.mark.parametrize(("classes", "dimensions"), [(2, 20), (4, 20), (3, 300)])
+def test_the_head_is_the_logistic_regression_on_standardized_features(classes, dimensions):
+    features, targets = sample(120, classes, 2, seed=0, features=dimensions)
     features = 5 * features + 7
     head = fit_head(features, targets)
     x = (features - features.mean(0)) / features.std(0)
     expected = LogisticRegression(C=head.strength, max_iter=1000).fit(x, targets)
     found = (features @ head.weight.T + head.bias).softmax(dim=1)
     assert found.numpy() == pytest.approx(expected.predict_proba(x.numpy()), abs=0.01)
-    assert head.weight.shape == (classes, 20) and head.logits.shape == (120, classes)
+    assert head.weight.shape == (classes, dimensions) and head.logits.shape == (120, classes)
 
 
 def test_out_of_fold_logits_do_not_come_from_the_image_itself():
