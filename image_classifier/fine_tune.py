@@ -24,7 +24,7 @@ Sample = tuple[str, int]  # path and class index
 
 
 class _Photos(Dataset):
-    """Image files, decoded anew in every epoch, so that memory does not grow with their number."""
+    """Image files, decoded in every epoch, so that memory does not grow with them."""
 
     def __init__(
         self, samples: Sequence[Sample], classifier: ImageClassifier, augment: bool
@@ -101,7 +101,8 @@ def fine_tune(
         schedule_every="batch", callbacks=[sampler, training.EarlyStopping(patience=epochs)],
         amp=True, checkpoint=checkpoint, resume=resume,
     )  # fmt: skip
-    checkpoint.unlink(missing_ok=True)
+    if len(history) == epochs:  # after Ctrl-C, the run can still be resumed
+        checkpoint.unlink(missing_ok=True)
     if not len(history) or history["val_accuracy"][history.best_epoch - 1] <= accuracy_before:
         classifier.net.load_state_dict(before)
     return history.frame

@@ -44,7 +44,7 @@ def fit_head(features: Tensor, targets: Tensor, seed: int = 0) -> LinearHead:
     std, mean = torch.std_mean(features, dim=0)
     scale = 1 / std.clamp(min=1e-3)
     standardized = (features - mean) * scale
-    # With fewer images than features, the same problem has coordinates for the images' span only.
+    # With fewer images than features, the weights lie in the span of the images: solve it there.
     basis = torch.linalg.qr(standardized.T)[0] if len(targets) < features.shape[1] else None
     x = (standardized if basis is None else standardized @ basis).numpy()
     y = targets.numpy()
@@ -61,8 +61,8 @@ def fit_head(features: Tensor, targets: Tensor, seed: int = 0) -> LinearHead:
 def _cross_validate(x: np.ndarray, y: np.ndarray, seed: int) -> tuple[float, Tensor]:
     """Choose the strength by its log loss; return it and its out-of-fold logits.
 
-    By the rule of one standard error (Breiman et al. 1984): few images, all classified correctly,
-    would else give the largest strength and probabilities of 1.
+    By the one-standard-error rule (Breiman et al. 1984): for a few images that are all classified
+    correctly, the lowest loss would give the largest strength and probabilities of 1.
     """
     folds = int(min(5, np.bincount(y).min()))
     splits = list(StratifiedKFold(folds, shuffle=True, random_state=seed).split(x, y))
