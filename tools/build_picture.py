@@ -17,7 +17,8 @@ from sklearn.metrics import confusion_matrix
 
 from course_utils.datasets import load_splits
 from image_classifier.app import overlay
-from image_classifier.evaluate import evaluate_images
+from image_classifier.evaluate import evaluate_files
+from image_classifier.features import file_digests
 from image_classifier.model import ImageClassifier
 from image_classifier.report import Evaluation
 from image_classifier.train import train_classifier
@@ -45,7 +46,7 @@ def draw(classifier: ImageClassifier, evaluation: Evaluation) -> Figure:
     left, right = figure.subfigures(1, 2, width_ratios=[1.9, 1])
     axes = left.subplots(2, len(chosen))
     for column, index in enumerate(chosen):
-        pixels = evaluation.images[index]
+        pixels = classifier.load(evaluation.files[index])
         probability, label = evaluation.probabilities[index].max(dim=0)
         color = "black" if label == evaluation.targets[index] else "#b30000"
         title = f"{classifier.classes[label]}\n{probability:.0%}"
@@ -75,7 +76,9 @@ def main() -> None:
     """Train, draw, and write the file."""
     with tempfile.TemporaryDirectory() as folder:
         classifier, metrics = train_classifier("cutouts", folder)
-    evaluation = evaluate_images(classifier, load_splits("cutouts", mode="RGB")["test"])
+    test = load_splits("cutouts", mode="RGB")["test"]
+    digests = file_digests([path for path, _ in test.samples])
+    evaluation = evaluate_files(classifier, test, digests, classifier.trained_on)
     draw(classifier, evaluation).savefig(TARGET, dpi=DPI)
     Image.open(TARGET).convert("RGB").save(TARGET, optimize=True)
     print(f"accuracy {metrics['accuracy']:.3f}, {TARGET.stat().st_size / 1e3:.0f} kB: {TARGET}")
