@@ -68,8 +68,7 @@ def evaluate_files(
     samples = [files.samples[index] for index in held_out]
     paths = [path for path, _ in samples]
     features = readable_features(classifier, paths, [digests[index] for index in held_out])
-    with torch.no_grad():
-        logits = classifier.net.head(features.to(classifier.mean.device)).cpu()
+    logits = classifier.logits(features)
     return Evaluation(
         files=paths,
         classes=classifier.classes,

@@ -148,6 +148,12 @@ class ImageClassifier(nn.Module):
         return (self.net(self.normalize(images)) / self.temperature).softmax(dim=1)
 
     @torch.no_grad()
+    def logits(self, features: Tensor) -> Tensor:
+        """Compute the logits of features on the CPU, without the temperature."""
+        with eval_mode(self):
+            return self.net.head(features.to(self.mean.device)).cpu()
+
+    @torch.no_grad()
     def top(self, image: Image.Image, k: int = 5) -> pd.DataFrame:
         """List the k most likely classes of one image, with columns class and probability."""
         with eval_mode(self):

@@ -9,7 +9,6 @@ from glob import glob
 from pathlib import Path
 
 import pandas as pd
-import torch
 
 from course_utils.errors import DataError
 from course_utils.image_io import image_files, printable
@@ -30,9 +29,7 @@ def predict_files(classifier: ImageClassifier, files: Sequence[str | Path]) -> p
     if not paths:
         raise DataError(f"There are no images in {', '.join(printable(file) for file in files)}.")
     features, problems = compute_features(classifier, paths)
-    with torch.no_grad():
-        logits = classifier.net.head(features.to(classifier.mean.device))
-    best = (logits / classifier.temperature).softmax(dim=1).max(dim=1)
+    best = (classifier.logits(features) / classifier.temperature).softmax(dim=1).max(dim=1)
     table = pd.DataFrame({"file": [printable(path) for path in paths]})
     table["predicted"] = [classifier.classes[index] for index in best.indices.tolist()]
     table["probability"] = best.values.double().tolist()

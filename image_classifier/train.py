@@ -82,8 +82,7 @@ def train_classifier(
             output / "checkpoint.pt", resume, seed,
         )  # fmt: skip
         features = readable_features(classifier, _paths(val_files), digests["val"])
-        with torch.no_grad():
-            logits = classifier.net.head(features.to(classifier.mean.device)).cpu()
+        logits = classifier.logits(features)
         targets = torch.tensor(val_files.targets)
     else:
         parts = [splits["train"], splits["val"]]

@@ -189,6 +189,10 @@ def test_fine_tuning_draws_curves_and_resumes(photos, tmp_path, run, monkeypatch
     options = ["--output", tmp_path / "whole", "--image-size", 64, "--fine-tune", 2]
     assert run("train", photos, *options).code == 0
     assert (tmp_path / "whole" / "curves.png").is_file()
+    model = tmp_path / "whole" / "model.pt"
+    assert run("evaluate", model, photos, "--output", tmp_path / "test").code == 0
+    one, other = (pd.read_csv(tmp_path / f / "predictions.csv") for f in ("whole", "test"))
+    pd.testing.assert_frame_equal(one, other)  # the report of the training run has no dropout
 
     class Stop(Exception):
         pass
