@@ -2,11 +2,12 @@
 #   make course ARGS="--only 02 --tiny"    make test ARGS="-k run"    make course PYTHON=python3.12
 
 PYTHON ?= python3
+SEEDS ?= 0
 VENV := .venv
 RUN := $(VENV)/bin/python
 READY := $(VENV)/.ready
 
-.PHONY: help course test test-long bench site publish lab notebooks student instructor lint clean
+.PHONY: help course test test-long claims bench site publish lab notebooks student instructor lint clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1|\2/p' Makefile | awk -F'|' '{ printf "%-16s %s\n", $$1, $$2 }'
@@ -19,6 +20,9 @@ test: $(READY) ## run the tests, two at a time (ARGS go to pytest)
 
 test-long: $(READY) ## run the tests that take minutes (ARGS go to pytest)
 	$(RUN) -m pytest -n 2 --maxschedchunk 1 -m thorough $(ARGS)
+
+claims: $(READY) ## check what the notebooks claim, with SEEDS="0 1 2 3 4" (ARGS: 02 03 ...)
+	$(RUN) -m tools claims --seeds "$(SEEDS)" $(ARGS)
 
 bench: $(READY) ## measure how fast the course is, against other ways (ARGS: see python -m benchmarks --help)
 	$(RUN) -m benchmarks $(ARGS)

@@ -92,6 +92,22 @@ def execute(names: Names = None) -> None:
     raise typer.Exit(int(any(run.error for run in runs)))
 
 
+@app.command()
+def claims(
+    names: Names = None,
+    seeds: Annotated[str, typer.Option(help='Seeds, for example "0 1 2 3 4".')] = "0",
+    jobs: Jobs = 1,
+) -> None:
+    """Check what the notebooks claim, with the default parameters and several seeds."""
+    from tools.claims import check_claims
+
+    if not all(seed.isdecimal() for seed in seeds.split()):
+        raise CourseError(f'--seeds must be numbers, for example "0 1 2", not {seeds!r}.')
+    table = check_claims(names or (), [int(seed) for seed in seeds.split()], jobs)
+    print(table.replace({True: "ok", False: "FAILED"}).to_string())
+    raise typer.Exit(int(not table.all(axis=None)))
+
+
 @app.command("list")
 def list_notebooks() -> None:
     """List the notebooks."""

@@ -1,0 +1,102 @@
+"""Check what the notebooks claim: tests/claims/NN_*.py, run inside the notebooks with any seed.
+
+A claim is a function. Its arguments are variables of the notebook, its docstring is the sentence
+that it backs, and it runs after the cell whose id the decorator names.
+"""
+
+import inspect
+import json
+import runpy
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import numpy as np
+import pandas as pd
+from nbformat.v4 import new_code_cell
+
+from tools.notebooks import ROOT, find_notebooks, set_parameters
+
+CLAIMS = ROOT / "tests" / "claims"
+PREFIX = "claim-"
+
+
+def claim(after: str) -> Callable[[Callable], Callable]:
+    """Bind a claim to the cell with an id."""
+
+    def bind(function: Callable) -> Callable:
+        function.after = after
+        return function
+
+    return bind
+
+
+def read_claims(path: Path) -> dict[str, Callable]:
+    """Return the claims of a file by name."""
+    return {name: f for name, f in runpy.run_path(str(path)).items() if hasattr(f, "after")}
+
+
+def verify(path: str, name: str, variables: Mapping[str, Any]) -> None:
+    """Check one claim with the variables of a notebook; print the result as JSON."""
+    function = read_claims(Path(path))[name]
+    arguments = {
+        argument: variables[argument] for argument in inspect.signature(function).parameters
+    }
+    problem = ""
+    try:
+        function(**arguments)
+    except Exception as error:
+        where = traceback.extract_tb(error.__traceback__)[-1].line
+        problem = f"{type(error).__name__} {error} in {where!r}, with {_shown(arguments)}"
+    print(json.dumps({"problem": problem}))
+
+
+def _shown(arguments: Mapping[str, Any]) -> str:
+    short = {name: repr(value).replace("\n", " ") for name, value in arguments.items()}
+    return ", ".join(f"{name} = {text[:300]}" for name, text in short.items()) or "no variables"
+
+
+def with_claims(nb: nbformat.NotebookNode, path: Path) -> nbformat.NotebookNode:
+    """Insert a cell for each claim of a file into a notebook, and return it."""
+    for name, function in reversed(read_claims(path).items()):
+        place = [cell.id for cell in nb.cells].index(function.after) + 1
+        module = "__import__('tools.claims', fromlist=['verify'])"
+        source = f"{module}.verify({str(path)!r}, {name!r}, globals())"
+        nb.cells.insert(place, new_code_cell(source, metadata={"tags": [PREFIX + name]}))
+    return nb
+
+
+def results(nb: nbformat.NotebookNode) -> Iterator[tuple[str, str]]:
+    """Yield the claims of an executed notebook and what is wrong with each, "" for nothing."""
+    for cell in nb.cells:
+        for tag in cell.metadata.get("tags", ()):
+            if tag.startswith(PREFIX):
+                text = "".join(output.get("text", "") for output in cell.outputs)
+                problem = json.loads(text)["problem"] if text else "was not reached"
+                yield tag.removeprefix(PREFIX), problem
+
+
+def check_claims(names: Sequence[str], seeds: Sequence[int], jobs: int = 1) -> pd.DataFrame:
+    """Execute notebooks with their claims, once per seed, and print what fails.
+
+    Returns:
+        Whether each claim held: one row per notebook and claim, one column per seed.
+    """
+    from tools.run import Run, run_all
+
+    paths = [path for path in find_notebooks(names) if (CLAIMS / f"{path.stem}.py").is_file()]
+    runs = {}
+    for path in paths:
+        nb = with_claims(nbformat.read(path, as_version=4), CLAIMS / f"{path.stem}.py")
+        for seed in seeds:
+            runs[path.stem, seed] = Run(path, set_parameters(nb, {"seed": seed}))
+    run_all(list(runs.values()), lambda run: None, jobs)
+    table = pd.DataFrame(columns=pd.Index(seeds, name="seed"), dtype=object)
+    for (stem, seed), run in runs.items():
+        for name, problem in results(run.nb):
+            table.loc[f"{stem[:2]} {name}", seed] = not problem
+            if problem:
+                print(f"{stem[:2]} {name}, seed {seed}: {problem}")
+    return table.replace(np.nan, False).astype(bool)
