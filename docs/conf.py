@@ -1,5 +1,10 @@
 """Sphinx settings of the website; `python -m tools site` builds it, see tools/site.py."""
 
+from docutils import nodes
+from latex2mathml.converter import convert
+from sphinx.application import Sphinx
+from sphinx.writers.html5 import HTML5Translator
+
 from tools.publish import read_address
 
 project = "Image classification with PyTorch"
@@ -13,6 +18,8 @@ extensions = [
     "sphinx_copybutton",
 ]
 nb_execution_mode = "off"  # the notebooks are committed with their outputs
+myst_enable_extensions = ["dollarmath"]
+html_math_renderer = "mathml"  # see setup; MathJax would be loaded from the web
 nb_ipywidgets_js = {}  # there are no widgets, and nothing is to be fetched
 myst_heading_anchors = 3
 suppress_warnings = ["myst.header"]  # a notebook may begin a cell with a heading of level 3
@@ -50,3 +57,17 @@ if address := read_address():
         },
     }
 copybutton_exclude = ".linenos, .gp, .go"
+
+
+def setup(app: Sphinx) -> None:
+    """Render equations as MathML, which needs no script."""
+
+    def inline(writer: HTML5Translator, node: nodes.math) -> None:
+        writer.body.append(convert(node.astext()))
+        raise nodes.SkipNode
+
+    def block(writer: HTML5Translator, node: nodes.math_block) -> None:
+        writer.body.append(convert(node.astext(), display="block"))
+        raise nodes.SkipNode
+
+    app.add_html_math_renderer("mathml", (inline, None), (block, None))

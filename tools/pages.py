@@ -5,7 +5,9 @@ from pathlib import Path
 
 import nbformat
 from jinja2 import Template
+from latex2mathml.converter import convert
 from nbconvert import HTMLExporter
+from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 from nbformat import NotebookNode
 from nbformat.v4 import new_markdown_cell, new_notebook
 
@@ -15,12 +17,30 @@ TOOLS = Path(__file__).parent
 BACK = "[All notebooks](index.html)"
 
 
+class Renderer(IPythonRenderer):
+    """Renders Markdown with equations as MathML, which needs no script."""
+
+    def block_math(self, body: str) -> str:
+        """Render an equation on lines of its own."""
+        return convert(body, display="block")
+
+    def inline_math(self, body: str) -> str:
+        """Render an equation within a line."""
+        return convert(body)
+
+
+def to_html(text: str) -> str:
+    """Render Markdown as HTML."""
+    return MarkdownWithMath(renderer=Renderer(escape=False)).render(text)
+
+
 def write_notebook(nb: NotebookNode, target: Path) -> None:
     """Write a notebook as one HTML file."""
     exporter = HTMLExporter(
         raw_template=(TOOLS / "page.html.j2").read_text("utf-8"),
         exclude_input_prompt=True,
         exclude_output_prompt=True,
+        filters={"markdown2html": to_html},
     )
     back = [new_markdown_cell(BACK)] if target.name != "index.html" else []
     page = new_notebook(cells=[*back, *nb.cells], metadata=nb.metadata)

@@ -22,7 +22,10 @@ from tools.pages import write_index, write_notebook
 
 CELL_TIMEOUT = 900  # seconds
 KERNEL = {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}
-LASTING_METADATA = ("tags", "slideshow", "jupyter")
+LASTING_METADATA = ("tags", "slideshow", "jupyter", "cellView")
+FOLDED = {"setup", "parameters", "imports"}
+# For the website, for JupyterLab, and for Colab.
+FOLDING = {"jupyter": {"source_hidden": True}, "cellView": "form"}
 
 
 class Kernel(AsyncKernelManager):
@@ -160,7 +163,7 @@ def execute_in_place(runs: Sequence[Run]) -> None:
 
 
 def strip(nb: NotebookNode) -> None:
-    """Remove the metadata that differs from run to run or from machine to machine."""
+    """Remove the metadata that differs from run to run or from machine to machine; fold cells."""
     course, language = nb.metadata.get("course", {}), nb.metadata.language_info
     for key in ("version", "codemirror_mode", "nbconvert_exporter"):
         language.pop(key, None)
@@ -168,6 +171,9 @@ def strip(nb: NotebookNode) -> None:
     for cell in nb.cells:
         kept = {key: cell.metadata[key] for key in LASTING_METADATA if key in cell.metadata}
         cell.metadata = NotebookNode(kept)
+        tags = set(kept.get("tags", ()))
+        if tags & FOLDED:
+            cell.metadata.update(FOLDING, tags=sorted(tags | {"hide-input"}))
 
 
 def table(runs: Sequence[Run]) -> str:
