@@ -2,9 +2,17 @@
 
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
+from tools.run import FOLDING
+
 
 def code(source, *tags):
     return new_code_cell(source, metadata={"tags": list(tags)})
+
+
+def folded(tag, source):
+    cell = code(f"# @title {tag}\n{source}", "hide-input", tag)
+    cell.metadata.update(FOLDING)
+    return cell
 
 
 def small_notebook(*more, number="91"):
@@ -16,8 +24,9 @@ def small_notebook(*more, number="91"):
             "**You will be able to**\n\n- run it,\n- read it,\n- test it.\n\n"
             "**Prerequisites:** none. **Time:** 1 minute on a two-core CPU."
         ),
-        code("import math\n\nimport matplotlib.pyplot as plt", "setup"),
-        code('data = "cutouts"\nepochs = 3', "parameters"),
+        folded("setup", "import math"),
+        folded("parameters", 'data = "cutouts"\nepochs = 3'),
+        folded("imports", "import matplotlib.pyplot as plt"),
         new_markdown_cell("## 1. Computing"),
         code('print("epochs", epochs)\nprint("data", data)'),
         code('figure, axes = plt.subplots(figsize=(2, 1))\nplt.close(figure)\n'

@@ -116,6 +116,10 @@ def compare_nothing(nb):
         cell.metadata.tags = [*cell.metadata.tags, "nbval-ignore-output"]
 
 
+def unfold(nb):
+    del cell_of(nb, "# @title setup").metadata["cellView"]
+
+
 def tiny_missing(nb):
     del nb.metadata.course["tiny"]
 
@@ -129,8 +133,10 @@ BROKEN = [
     ("objectives", set_source("# 91", "- read it,\n", "- a\n- b\n- c\n- d\n"), "not 6"),
     ("prerequisites_and_minutes", set_source("# 91", "Prerequisites", "Needs"), "prerequisites"),
     ("prerequisites_and_minutes", set_source("# 91", "1 minute", "a while"), "no minutes"),
-    ("first_code", untag("import"), "0 cells tagged 'setup'"),
-    ("first_code", untag("data ="), "0 cells tagged 'parameters'"),
+    ("first_code", untag("# @title setup"), "0 cells tagged 'setup'"),
+    ("first_code", untag("# @title parameters"), "0 cells tagged 'parameters'"),
+    ("first_code", set_source("# @title imports", "# @title", "#"), "must start with"),
+    ("first_code", unfold, "be folded"),
     ("first_code", swap_first_code, "code cell 1 must be"),
     ("sections", set_source("## 2", "## 2.", "## 5."), 'must start with "2. "'),
     ("sections", set_source("## 3", "Exercises", "Tasks"), "'exercise'"),
@@ -140,10 +146,21 @@ BROKEN = [
     ("clean_outputs", set_output(output_type="error", ename="KeyError"), "KeyError"),
     ("clean_outputs", set_output(output_type="stream", name="stderr", text="Warning"), "stderr"),
     ("no_absolute_path", add_text("see /home/ann/x.png"), "/home/ann/x.png"),
-    ("no_absolute_path", set_source("data =", "cutouts", "C:\\\\photos"), "C:\\\\photos"),
+    (
+        "no_absolute_path",
+        set_source("# @title parameters", "cutouts", "C:\\\\photos"),
+        "C:\\\\photos",
+    ),
     ("no_absolute_path", set_output(output_type="stream", text="in /tmp/a\n"), "/tmp/a"),
-    ("short_cells", set_source("x = 1", "x = 1", "x = 1\n" * 26), "26 lines of code"),
-    ("execution_counts", skip_a_count, "instead of 6"),
+    ("short_cells", set_source("x = 1", "x = 1", "x = 1\n" * 16), "16 lines of code"),
+    ("size", set_source("x = 1", "x = 1", "assert x\n" * 9), "9 assertions"),
+    ("size", add_text("word " * 3200), "words of text (at most 3200)"),
+    ("size", lambda nb: nb.cells.extend(code("x") for _ in range(60)), "code cells (at most 60)"),
+    ("language", add_text("A label is drawn by lot."), "at random"),
+    ("language", set_source("x = 1", "x = 1", "x = 1  # images a class"), "write per"),
+    ("language", set_output(output_type="stream", text="learned by heart\n"), "memorize"),
+    ("equations", add_text("$$\\begin{aligned} a &= b \\end{aligned}$$"), "an aligned equation"),
+    ("execution_counts", skip_a_count, "instead of 7"),
     ("format", repeat_an_id, "not unique"),
     ("format", lambda nb: nb.update(nbformat_minor=4), "format 4.4"),
     ("format", lambda nb: nb.metadata.kernelspec.update(name="conda"), "python3"),
@@ -221,4 +238,4 @@ def test_the_command_names_notebook_and_cell(tmp_path, capsys):
     leave_out_alt(nb)
     nbformat.write(nb, tmp_path / f"{NAME}.ipynb")
     assert lint_files([tmp_path / f"{NAME}.ipynb"]) == 1
-    assert f"{NAME}: cell 6: a picture" in capsys.readouterr().out
+    assert f"{NAME}: cell 7: a picture" in capsys.readouterr().out
