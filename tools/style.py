@@ -38,7 +38,7 @@ REPLACE = {
     r"\bdata sets?\b|index file": "dataset, label file",
     r"\bwhoever\b|of one's own\b": "a plain sentence",
     r"\bhonest (?:probabilit|line)": "calibrated",
-    r"\b(?:colour|grey|centre|behaviour|favour|neighbour|labelled|modelling)\w*": "-or, gray, center",
+    r"\b(?:colour|grey|centre|behaviour|favour|neighbour|labelled)\w*": "American spelling",
     r"\b(?:normal|optim|visual|general|initial|summar|memor)is(?:e|ed|es|ing|er)\b": "-ize",
 }
 PATTERNS = {re.compile(pattern, re.IGNORECASE): words for pattern, words in REPLACE.items()}
