@@ -19,11 +19,13 @@ from course_utils import evaluation as metrics
 from course_utils import plots
 from course_utils.errors import DataError
 from course_utils.image_io import printable
+from image_classifier import report_parts as parts
 from image_classifier.model import ImageClassifier
 
 TEMPLATES = jinja2.Environment(
     loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True
 )
+THRESHOLDS = [0, 50, 70, 80, 90, 95]  # in percent
 macro_f1 = partial(f1_score, average="macro", zero_division=0)
 
 
@@ -78,6 +80,16 @@ def describe(values: pd.Series) -> str:
     )
 
 
+def cell(value: object) -> object:
+    """Format a value of a table."""
+    if not isinstance(value, float):
+        return value
+    return "–" if np.isnan(value) else f"{value:.3f}"
+
+
+TEMPLATES.filters["cell"] = cell
+
+
 def writable_folder(folder: str | Path) -> Path:
     """Create a folder for results, or raise a DataError before time is spent on them."""
     folder = Path(folder)
@@ -99,66 +111,59 @@ def write_report(
 ) -> None:
     """Write `index.html`, its figures, `metrics.json`, `predictions.csv` and `MODEL_CARD.md`.
 
-    Files of an earlier report in the folder are replaced. `history` has the learning curves.
+    Files of an earlier report in the folder are replaced, after a comparison with its results.
+    `history` has the learning curves.
     """
     values, targets = evaluation.metrics, evaluation.targets
-    numbers = {name: round(value, 6) for name, value in values.items()}
-    (output / "metrics.json").write_text(json.dumps(numbers, indent=1) + "\n", "utf-8")
     table = pd.DataFrame({"file": [printable(path) for path in evaluation.files]})
     table["class"] = [classifier.classes[index] for index in targets.tolist()]
     table["predicted"] = [classifier.classes[index] for index in evaluation.predictions.tolist()]
     table["probability"] = np.round(evaluation.probabilities.amax(dim=1).tolist(), 4)
+    before = parts.read_results(output)
+    numbers = {name: round(value, 6) for name, value in values.items()}
+    (output / "metrics.json").write_text(json.dumps(numbers, indent=1) + "\n", "utf-8")
     table.to_csv(output / "predictions.csv", index=False)
     card = _model_card(classifier, values)
     (output / "MODEL_CARD.md").write_text(markdown("Model card", card), "utf-8")
-    classes = metrics.class_report(targets, evaluation.predictions, evaluation.classes)
-    coverage = metrics.coverage_curve(evaluation.probabilities, targets)
+    mistakes = metrics.misclassified(evaluation.probabilities, targets)
     page = TEMPLATES.get_template("report.html.j2").render(
         title=title,
         summary=describe(values),
-        classes=classes.round(3),
-        figures=_save_figures(output, classifier, evaluation, history),
-        coverage=coverage.iloc[[0, 50, 70, 80, 90, 95]].round(3),
+        changes=before and parts.compare(before, values, table),
+        counts=parts.image_counts(output, classifier, table),
+        classes=metrics.class_report(targets, evaluation.predictions, evaluation.classes),
+        mistakes=parts.save_mistakes(output, classifier, evaluation.files, mistakes),
+        figures=_save_figures(output, evaluation, history),
+        history=history,
+        coverage=metrics.coverage_curve(evaluation.probabilities, targets).iloc[THRESHOLDS],
         card=card,
     )
     (output / "index.html").write_text(page, "utf-8")
 
 
 def _save_figures(
-    output: Path,
-    classifier: ImageClassifier,
-    evaluation: Evaluation,
-    history: pd.DataFrame | None,
-) -> list[dict[str, str]]:
-    """Save the figures; return the heading, file name and alt text of each."""
-    saved = []
-    for name, heading, figure in _figures(classifier, evaluation, history):
+    output: Path, evaluation: Evaluation, history: pd.DataFrame | None
+) -> dict[str, dict]:
+    """Save the figures; return the file, alt text, width and height in pixels of each by name."""
+    saved = {}
+    for name, figure in _figures(evaluation, history):
         path = plots.save_figure(figure, output, name)
-        saved.append({"heading": heading, "file": path.name, "alt": figure.get_label()})
+        width, height = (figure.get_size_inches() * figure.dpi).astype(int).tolist()
+        saved[name] = {
+            "file": path.name, "alt": figure.get_label(), "width": width, "height": height
+        }  # fmt: skip
         plt.close(figure)
     return saved
 
 
-def _figures(
-    classifier: ImageClassifier, evaluation: Evaluation, history: pd.DataFrame | None
-) -> Iterator[tuple[str, str, Figure]]:
+def _figures(evaluation: Evaluation, history: pd.DataFrame | None) -> Iterator[tuple[str, Figure]]:
     classes, targets = evaluation.classes, evaluation.targets
     if history is not None and len(history):
-        yield "curves", "Training", plots.training_curves(history)
-    labels = range(len(classes))
-    matrix = confusion_matrix(targets, evaluation.predictions, labels=labels)
-    yield "confusion", "Confusion matrix", plots.confusion_heatmap(matrix, classes)
-    mistakes = metrics.misclassified(evaluation.probabilities, targets).head(12)
-    if len(mistakes):
-        titles = [
-            f"{classes[row.true]}\nnot {classes[row.predicted]} ({row.probability:.0%})"
-            for row in mistakes.itertuples()
-        ]
-        images = [classifier.load(evaluation.files[index]) for index in mistakes.index]
-        heading = "Most confident mistakes"
-        yield "mistakes", heading, plots.image_grid(images, titles, heading, 6, size=1.5)
+        yield "curves", plots.training_curves(history)
+    matrix = confusion_matrix(targets, evaluation.predictions, labels=range(len(classes)))
+    yield "confusion", plots.confusion_heatmap(matrix, classes)
     table = metrics.reliability_table(evaluation.probabilities, targets)
-    yield "reliability", "Calibration", plots.reliability_diagram(table)
+    yield "reliability", plots.reliability_diagram(table)
 
 
 def _model_card(classifier: ImageClassifier, values: pd.Series) -> dict[str, list[str]]:
