@@ -126,7 +126,9 @@ def _why_wrong_weights(weights: Tensor, wanted: Tensor, gradients: int) -> str:
             return "The weights never change, and no gradient was computed: which call does that?"
         return "The weights never change: what is left of the gradients when the optimizer steps?"
     if gradients > BATCHES:
-        return f"In {BATCHES} steps gradients were computed {gradients} times; once a step is due."
+        return (
+            f"In {BATCHES} steps gradients were computed {gradients} times; it takes one per step."
+        )
     first = int((weights - wanted).abs().amax(dim=1).gt(1e-6).nonzero()[0]) + 1
     return (
         f"The weights after batch {first} of {BATCHES} are not those of a step with the gradients "
@@ -235,7 +237,7 @@ def check_two_pairs(answer: Any) -> None:
     """The form, numbers that fit one another, and a conclusion that fits the intervals."""
     report = report_of(answer, "hard", "easy", "guess")
     hard, easy = (
-        report_of(report[name], "classes", "right", "images", "interval", name=name)
+        report_of(report[name], "classes", "correct", "images", "interval", name=name)
         for name in ("hard", "easy")
     )
     (hard_low, hard_high), (easy_low, easy_high) = (
@@ -256,25 +258,25 @@ def check_two_pairs(answer: Any) -> None:
 
 def _interval_of(name: str, pair: dict) -> tuple[float, float]:
     """Check the numbers of one pair, and return its interval."""
-    classes, right, images = pair["classes"], pair["right"], pair["images"]
+    classes, correct, images = pair["classes"], pair["correct"], pair["images"]
     names = type(classes) in (tuple, list) and all(type(each) is str for each in classes)
     if not names or len(classes) != 2 or len(set(classes)) != 2:
         raise Hint(f'"{name}": classes should be the names of two classes, not {short(classes)}.')
     if set(classes) == EXAMPLE:
-        raise Hint(f'"{name}": pullover and shirt are the example; choose a pair of your own.')
-    if not is_count(right) or not is_count(images) or right > images:
+        raise Hint(f'"{name}": pullover and shirt are the example; choose a different pair.')
+    if not is_count(correct) or not is_count(images) or correct > images:
         raise Hint(
-            f'"{name}": right and images are counts, two integers, the first at most as large as '
-            f"the second; not {short(right)} and {short(images)}."
+            f'"{name}": correct and images are counts, two integers, the first at most as large as '
+            f"the second; not {short(correct)} and {short(images)}."
         )
     if images < FEWEST:
-        raise Hint(f'"{name}": {images} test images say next to nothing; take at least {FEWEST}.')
-    low, high = accuracy_interval(right, images)
+        raise Hint(f'"{name}": {images} images are too few for a useful interval; take {FEWEST}.')
+    low, high = accuracy_interval(correct, images)
     if high < 0.5:
-        raise Hint(f'"{name}": {right} of {images} is clearly worse than guessing: the wrong ones?')
+        raise Hint(f'"{name}": {correct} of {images} is clearly worse than guessing: the errors?')
     if not close(pair["interval"], (low, high), 0.0051):
         raise Hint(
-            f'"{name}": the 95 % interval of {right} of {images} is not {short(pair["interval"])}. '
-            "It holds two numbers between 0 and 1, and accuracy_interval returns them."
+            f'"{name}": the 95 % interval of {correct} of {images} is not '
+            f"{short(pair['interval'])}. accuracy_interval returns two numbers between 0 and 1."
         )
     return low, high

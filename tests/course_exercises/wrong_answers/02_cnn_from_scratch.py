@@ -197,20 +197,20 @@ make_tiny_net = nn.Sequential(
 # %% 02.4: with the keys hard, easy, guess is expected; 'hard' is missing
 two_pairs = {"Pullover, Coat": 0.875, "Bag, Trouser": 0.995}
 
-# %% 02.4: with the keys classes, right, images, interval is expected
+# %% 02.4: with the keys classes, correct, images, interval is expected
 two_pairs = {"hard": 0.875, "easy": 0.995, "guess": "right"}
 
 # %% 02.4: does not fit your numbers: the two intervals overlap
 two_pairs = {
     "hard": {
         "classes": ("Pullover", "Coat"),
-        "right": 175,
+        "correct": 175,
         "images": 200,
         "interval": (0.822, 0.914),
     },
     "easy": {
         "classes": ("Sneaker", "Ankle boot"),
-        "right": 182,
+        "correct": 182,
         "images": 200,
         "interval": (0.862, 0.942),
     },
@@ -219,22 +219,32 @@ two_pairs = {
 
 # %% 02.4: does not fit your numbers: the whole interval of the hard pair lies above
 two_pairs = {
-    "hard": {"classes": ("Bag", "Dress"), "right": 199, "images": 200, "interval": (0.972, 0.999)},
-    "easy": {"classes": ("Coat", "Shirt"), "right": 175, "images": 200, "interval": (0.82, 0.91)},
+    "hard": {
+        "classes": ("Bag", "Dress"),
+        "correct": 199,
+        "images": 200,
+        "interval": (0.972, 0.999),
+    },
+    "easy": {"classes": ("Coat", "Shirt"), "correct": 175, "images": 200, "interval": (0.82, 0.91)},
     "guess": "right",
 }
 
 # %% 02.4: clearly worse than guessing
 two_pairs = {
-    "hard": {"classes": ("Pullover", "Coat"), "right": 25, "images": 200, "interval": (0.09, 0.18)},
-    "easy": {"classes": ("Bag", "Trouser"), "right": 1, "images": 200, "interval": (0.0, 0.03)},
+    "hard": {
+        "classes": ("Pullover", "Coat"),
+        "correct": 25,
+        "images": 200,
+        "interval": (0.09, 0.18),
+    },
+    "easy": {"classes": ("Bag", "Trouser"), "correct": 1, "images": 200, "interval": (0.0, 0.03)},
     "guess": "right",
 }
 
 # %% 02.4: two numbers between 0 and 1
 two_pairs = {
-    "hard": {"classes": ("Pullover", "Coat"), "right": 175, "images": 200, "interval": (82, 91)},
-    "easy": {"classes": ("Bag", "Trouser"), "right": 199, "images": 200, "interval": (97, 100)},
+    "hard": {"classes": ("Pullover", "Coat"), "correct": 175, "images": 200, "interval": (82, 91)},
+    "easy": {"classes": ("Bag", "Trouser"), "correct": 199, "images": 200, "interval": (97, 100)},
     "guess": "right",
 }
 
@@ -242,13 +252,13 @@ two_pairs = {
 two_pairs = {
     "hard": {
         "classes": ("Pullover", "Coat"),
-        "right": 0.875,
+        "correct": 0.875,
         "images": 200,
         "interval": (0.82, 0.91),
     },
     "easy": {
         "classes": ("Bag", "Trouser"),
-        "right": 0.995,
+        "correct": 0.995,
         "images": 200,
         "interval": (0.97, 1.0),
     },
@@ -259,13 +269,13 @@ two_pairs = {
 two_pairs = {
     "hard": {
         "classes": ("Shirt", "Pullover"),
-        "right": 165,
+        "correct": 165,
         "images": 200,
         "interval": (0.766, 0.871),
     },
     "easy": {
         "classes": ("Bag", "Trouser"),
-        "right": 199,
+        "correct": 199,
         "images": 200,
         "interval": (0.972, 0.999),
     },
