@@ -1,16 +1,24 @@
-"""The checks of notebook 01: images as arrays, augmentation, class shares, leaks, photographs."""
+"""The checks of notebook 01: images as arrays, a dataset, augmentation, leaks, shortcuts."""
 
 from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image
+from sklearn.model_selection import StratifiedKFold, cross_val_predict
+from sklearn.tree import DecisionTreeClassifier
 from torch import Tensor
 from torch.nn.functional import avg_pool2d
 from torchvision.transforms.v2 import functional as F
 
-from course_exercises.checks import Hint, NotTried, call, close, exercise, kind, plain, rounded
-from course_exercises.reports import is_count, report_of, require_fraction, require_word
+from course_exercises.checks import Hint, call, exercise, kind, plain, rounded, short
+from course_exercises.reports import is_count, is_number
+from course_utils.datasets import load_splits
+from course_utils.evaluation import accuracy_interval
+from course_utils.image_io import load_image
 
 # 01.1: from a tensor to a picture
 
@@ -54,12 +62,97 @@ def _require_picture(picture: Any, tensor: Tensor) -> None:
     raise Hint("Shape and type are right, the values are not: 0 … 1 should become 0 … 255.")
 
 
-# 01.2: an augmentation for digits, tried on the letter F, which no rotation maps to itself
+# 01.2: a dataset from a CSV file
+
+CLASSES = ["ant", "bee", "zebra"]
+ROWS = [("zebra", "train"), ("bee", "val"), ("ant", "train"), ("bee", "train"), ("zebra", "val")]
+
+
+@exercise("01.2")
+def check_csv_dataset(answer: Any) -> None:
+    """Two splits of a small table; one of them lacks a class."""
+    with TemporaryDirectory() as folder:
+        table = Path(folder) / "images.csv"
+        lines = ["file,label,split"]
+        (table.parent / "files").mkdir()
+        for number, (label, split) in enumerate(ROWS):
+            Image.new("RGB", (4, 3), _color(number)).save(table.parent / f"files/{number}.png")
+            lines.append(f"files/{number}.png,{label},{split}")
+        table.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        for split in ("train", "val"):
+            _require_split(answer, table, split)
+        dataset = call(answer, table, "val", lambda image: "new", show="images.csv, val, transform")
+        if _item(answer, dataset, 0, "val")[0] != "new":
+            raise Hint("With a transform, the first part of dataset[0] is not what it returns.")
+
+
+def _color(number: int) -> tuple[int, int, int]:
+    return (40 * number, 100, 250 - 40 * number)
+
+
+def _require_split(answer: Any, table: Path, split: str) -> None:
+    wanted = [number for number, row in enumerate(ROWS) if row[1] == split]
+    dataset = call(answer, table, split, show=f"images.csv, {split!r}")
+    if not all(hasattr(type(dataset), name) for name in ("__len__", "__getitem__")):
+        raise Hint(f"A dataset has __len__ and __getitem__; a {kind(dataset)} lacks one of them.")
+    length = plain(call(type(dataset).__len__, dataset, show=f"the split {split}"))
+    if length == len(ROWS):
+        raise Hint(f"The split {split!r} has all {length} rows; it should have {len(wanted)}.")
+    if length != len(wanted):
+        raise Hint(f"The length for the split {split!r} is {short(length)}, not {len(wanted)}.")
+    for place, number in enumerate(wanted):
+        image, index = _item(answer, dataset, place, split)
+        _require_label(index, ROWS[number][0], split)
+        if isinstance(image, str | Path):
+            raise Hint("The first part of dataset[0] is a path: load the image.")
+        color = tuple(np.asarray(image)[0, 0].tolist()) if np.ndim(image) == 3 else None
+        if color != _color(number):
+            raise Hint(
+                f"Image {place} of the split {split!r} is not the one in row {number} of the "
+                "table. It should be in RGB, and in the order of the file."
+            )
+
+
+def _item(answer: Any, dataset: Any, place: int, split: str) -> tuple:
+    try:
+        item = call(type(dataset).__getitem__, dataset, place, show=f"{place}, split {split!r}")
+    except Hint as hint:
+        if any(word in str(hint) for word in ("could not be read", "No such file")):
+            raise Hint("A file is not found: paths are relative to the CSV's folder.") from None
+        if "KeyError" in str(hint):
+            raise Hint(
+                f"dataset[{place}] raises a KeyError in the split {split!r}: after filtering, rows "
+                "keep their old labels. Use iloc, or make lists."
+            ) from None
+        raise
+    if not isinstance(item, tuple | list) or len(item) != 2:
+        raise Hint(f"dataset[{place}] should be a pair (image, index), not a {kind(item)}.")
+    return tuple(item)
+
+
+def _require_label(index: Any, label: str, split: str) -> None:
+    if isinstance(index, str):
+        raise Hint(f"The second part of a sample is {index!r}; it should be the class index.")
+    index, wanted = plain(index), CLASSES.index(label)
+    if index == wanted and is_count(index):
+        return
+    present = [row[0] for row in ROWS if row[1] == split]
+    if index == sorted(set(present)).index(label):
+        raise Hint(
+            f"In the split {split!r}, {label!r} has index {index} because a class is missing "
+            "there. Make the list of classes from the whole table, before you filter it."
+        )
+    if index == list(dict.fromkeys(row[0] for row in ROWS)).index(label):
+        raise Hint(f"{label!r} has index {index}: sort the class names before you number them.")
+    raise Hint(f"The index of {label!r} should be {wanted}, not {short(index)}.")
+
+
+# 01.3: an augmentation for digits, tried on the letter F, which no rotation maps to itself
 
 DRAWS = 60
 
 
-@exercise("01.2")
+@exercise("01.3")
 def check_digit_augmentation(answer: Any) -> None:
     """It shifts and rotates a little, and mirrors nothing."""
     with torch.random.fork_rng(devices=[]):
@@ -135,41 +228,6 @@ def _features(images: Tensor) -> Tensor:
     return flat / flat.norm(dim=1, keepdim=True).clamp(min=1e-6)
 
 
-# 01.3: shares of classes, some of which are missing
-
-
-@exercise("01.3")
-def check_class_shares(answer: Any) -> None:
-    """Batches with every class, without the last one, with one class only."""
-    cases = [([0, 1, 2, 1], 3), ([0, 0, 2, 2], 4), ([1, 1, 1], 2), ([2], 8)]
-    results = [
-        call(answer, torch.tensor(labels), count, show=f"the labels {labels} and {count} classes")
-        for labels, count in cases
-    ]
-    unsolved = [torch.bincount(torch.tensor(labels)) / len(labels) for labels, _ in cases]
-    if all(map(close, results, unsolved)):
-        raise NotTried("it is right for some batches and wrong for others")
-    for got, (labels, count) in zip(results, cases, strict=True):
-        _require_shares(got, labels, count)
-
-
-def _require_shares(got: Any, labels: list[int], count: int) -> None:
-    counts = torch.bincount(torch.tensor(labels), minlength=count)
-    wanted = counts / len(labels)
-    case = f"For the labels {labels} and {count} classes"
-    if not isinstance(got, Tensor):
-        raise Hint(f"{case} the result is a {kind(got)}, not a tensor.")
-    if close(got, wanted):
-        return
-    if got.shape != (count,):
-        raise Hint(f"{case} there are {got.numel()} shares; there should be one for each class.")
-    if close(got, counts):
-        raise Hint(f"{case} you return {got.tolist()}: these are counts; shares add up to 1.")
-    if not close(got.sum(), 1):
-        raise Hint(f"{case} the shares add up to {got.sum().item():.2f}, not 1: divided by what?")
-    raise Hint(f"{case} the shares should be {rounded(wanted)}; yours are {rounded(got)}.")
-
-
 # 01.4: images that appear in training and test
 
 CASE = "For 3 test images, of which number 1 is a copy of training image 3,"
@@ -225,63 +283,43 @@ def _require_one(found: list[int]) -> None:
         raise Hint(f"{CASE} yours finds {found}. Images may agree in a few pixels by chance.")
 
 
-# 01.5: your own photographs
+# 01.5: a shortcut in the photographs
 
-LEVELS = ("error", "warning", "note")
-EXAMPLE = {"cats": {"sofa": 8, "grass": 2}, "dogs": {"sofa": 1, "grass": 9}}
-FEWEST = 5
+MOST = 3
 
 
 @exercise("01.5")
-def check_my_photos(answer: Any) -> None:
-    """The form, the two shares computed from the table, and a conclusion that fits them."""
-    keys = ("backgrounds", "most frequent", "background only", "findings", "next")
-    report = report_of(answer, *keys)
-    table = report["backgrounds"]
-    _require_table(table)
-    totals = [sum(row.values()) for row in table.values()]
-    largest, total = max(totals), sum(totals)
-    best: dict[str, int] = {}
-    for row in table.values():
-        for background, count in row.items():
-            best[background] = max(best.get(background, 0), count)
-    first = next(iter(best))
-    for key, count, reason in [
-        ("most frequent", largest, f"your largest class has {largest} of {total} photographs"),
-        (
-            "background only",
-            sum(best.values()),
-            f"of the photographs with {first}, the best single prediction gets {best[first]} "
-            "right. Add up such numbers over all backgrounds",
-        ),
-    ]:
-        require_fraction(report[key], f'"{key}"')
-        if abs(report[key] - count / total) > 0.011:
-            raise Hint(f'"{key}": {reason}; {report[key]} does not fit that.')
-    findings = report_of(report["findings"], *LEVELS, name="findings")
-    if not all(is_count(findings[level]) for level in LEVELS):
-        raise Hint('"findings": each should be an integer, 0 where there is none.')
-    _require_next(report, (sum(best.values()) - largest) / total)
+def check_shortcut(answer: Any) -> None:
+    """One to three numbers per photograph, which predict the class better than the baseline."""
+    images, targets = _photographs()
+    values = np.array([_numbers(answer, image) for image in images])
+    if not np.array_equal(values[0], _numbers(answer, images[0])):
+        raise Hint("Two calls with the same photograph give different numbers.")
+    if (values == values[0]).all():
+        raise Hint(f"All photographs get the same numbers, {rounded(values[0])}.")
+    folds = StratifiedKFold(5, shuffle=True, random_state=0)
+    tree = DecisionTreeClassifier(max_depth=4, min_samples_leaf=3, random_state=0)
+    correct = int((cross_val_predict(tree, values, targets, cv=folds) == targets).sum())
+    low, high = accuracy_interval(correct, len(targets))
+    baseline = np.bincount(targets).max() / len(targets)
+    if low <= baseline:
+        raise Hint(
+            f"The accuracy is {correct / len(targets):.0%}; its 95 % interval, {low:.0%} to "
+            f"{high:.0%}, is not above the baseline, {baseline:.0%}. Try another property."
+        )
 
 
-def _require_table(table: Any) -> None:
-    if type(table) is not dict or len(table) < 2:
-        raise Hint('"backgrounds" should be a dict with two classes or more.')
-    for name, row in table.items():
-        if type(row) is not dict or not row or not all(map(is_count, row.values())):
-            raise Hint(f'"backgrounds" of {name!r} should be like {{"grass": 3}}, not {row!r:.60}.')
-        if sum(row.values()) < FEWEST:
-            raise Hint(f"{name!r} has only {sum(row.values())} photographs; take {FEWEST} or more.")
-    if table == EXAMPLE:
-        raise Hint("These are the cats and dogs of the example: count photographs of your own.")
+def _numbers(answer: Any, image: Image.Image) -> list[float]:
+    numbers = plain(call(answer, image.copy(), show="a photograph"))
+    numbers = list(numbers) if isinstance(numbers, list | tuple) else [numbers]
+    if len(numbers) > MOST:
+        raise Hint(f"Your function returns {len(numbers)} values; one to {MOST} are allowed.")
+    if not numbers or not all(type(n) is bool or is_number(n) for n in numbers):
+        raise Hint(f"One to {MOST} numbers are expected, not {short(numbers)}.")
+    return [float(number) for number in numbers]
 
 
-def _require_next(report: dict[str, Any], gain: float) -> None:
-    if report["findings"]["error"] > 0:
-        expected, because = "fix", "an error breaks or falsifies a training run"
-    elif gain > 0.1 + 1e-9:
-        expected = "collect"
-        because = f"the background alone beats the most frequent class by {gain:.2f}"
-    else:
-        expected, because = "train", "there is no error, and the background gives little away"
-    require_word(report, "next", ("fix", "collect", "train"), expected, because)
+@cache
+def _photographs() -> tuple[list[Image.Image], np.ndarray]:
+    samples = [sample for part in load_splits("cutouts").values() for sample in part.samples]
+    return [load_image(path) for path, _ in samples], np.array([label for _, label in samples])

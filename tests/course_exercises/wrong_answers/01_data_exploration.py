@@ -37,65 +37,275 @@ def to_picture(tensor):
     return tensor.mul_(255).to(torch.uint8).permute(1, 2, 0).numpy()
 
 
-# %% 01.2: nothing is random
+# %% 01.2: has all 5 rows
+class CsvDataset(Dataset):
+    def __init__(self, csv_file, split, transform=None):
+        table = pd.read_csv(csv_file)
+        self.classes = sorted(table["label"].unique())
+        rows = table
+        self.paths = [Path(csv_file).parent / file for file in rows["file"]]
+        self.targets = [self.classes.index(label) for label in rows["label"]]
+        self.transform = transform
+
+    def __len__(self):
+        return len(self.paths)
+
+    def __getitem__(self, index):
+        image = load_image(self.paths[index])
+        if self.transform is not None:
+            image = self.transform(image)
+        return image, self.targets[index]
+
+
+# %% 01.2: make the list of classes from the whole table
+class CsvDataset(Dataset):
+    def __init__(self, csv_file, split, transform=None):
+        table = pd.read_csv(csv_file)
+        rows = table[table["split"] == split]
+        self.classes = sorted(rows["label"].unique())
+        self.paths = [Path(csv_file).parent / file for file in rows["file"]]
+        self.targets = [self.classes.index(label) for label in rows["label"]]
+        self.transform = transform
+
+    def __len__(self):
+        return len(self.paths)
+
+    def __getitem__(self, index):
+        image = load_image(self.paths[index])
+        if self.transform is not None:
+            image = self.transform(image)
+        return image, self.targets[index]
+
+
+# %% 01.2: sort the class names
+class CsvDataset(Dataset):
+    def __init__(self, csv_file, split, transform=None):
+        table = pd.read_csv(csv_file)
+        self.classes = list(table["label"].unique())
+        rows = table[table["split"] == split]
+        self.paths = [Path(csv_file).parent / file for file in rows["file"]]
+        self.targets = [self.classes.index(label) for label in rows["label"]]
+        self.transform = transform
+
+    def __len__(self):
+        return len(self.paths)
+
+    def __getitem__(self, index):
+        image = load_image(self.paths[index])
+        if self.transform is not None:
+            image = self.transform(image)
+        return image, self.targets[index]
+
+
+# %% 01.2: relative to the CSV's folder
+class CsvDataset(Dataset):
+    def __init__(self, csv_file, split, transform=None):
+        table = pd.read_csv(csv_file)
+        self.classes = sorted(table["label"].unique())
+        rows = table[table["split"] == split]
+        self.paths = [Path(file) for file in rows["file"]]
+        self.targets = [self.classes.index(label) for label in rows["label"]]
+        self.transform = transform
+
+    def __len__(self):
+        return len(self.paths)
+
+    def __getitem__(self, index):
+        image = load_image(self.paths[index])
+        if self.transform is not None:
+            image = self.transform(image)
+        return image, self.targets[index]
+
+
+# %% 01.2: should be the class index
+class CsvDataset(Dataset):
+    def __init__(self, csv_file, split, transform=None):
+        table = pd.read_csv(csv_file)
+        self.classes = sorted(table["label"].unique())
+        rows = table[table["split"] == split]
+        self.paths = [Path(csv_file).parent / file for file in rows["file"]]
+        self.targets = [label for label in rows["label"]]
+        self.transform = transform
+
+    def __len__(self):
+        return len(self.paths)
+
+    def __getitem__(self, index):
+        image = load_image(self.paths[index])
+        if self.transform is not None:
+            image = self.transform(image)
+        return image, self.targets[index]
+
+
+# %% 01.2: is a path: load the image
+class CsvDataset(Dataset):
+    def __init__(self, csv_file, split, transform=None):
+        table = pd.read_csv(csv_file)
+        self.classes = sorted(table["label"].unique())
+        rows = table[table["split"] == split]
+        self.paths = [Path(csv_file).parent / file for file in rows["file"]]
+        self.targets = [self.classes.index(label) for label in rows["label"]]
+        self.transform = transform
+
+    def __len__(self):
+        return len(self.paths)
+
+    def __getitem__(self, index):
+        image = self.paths[index]
+        if self.transform is not None:
+            image = self.transform(image)
+        return image, self.targets[index]
+
+
+# %% 01.2: is not what it returns
+class CsvDataset(Dataset):
+    def __init__(self, csv_file, split, transform=None):
+        table = pd.read_csv(csv_file)
+        self.classes = sorted(table["label"].unique())
+        rows = table[table["split"] == split]
+        self.paths = [Path(csv_file).parent / file for file in rows["file"]]
+        self.targets = [self.classes.index(label) for label in rows["label"]]
+        self.transform = transform
+
+    def __len__(self):
+        return len(self.paths)
+
+    def __getitem__(self, index):
+        image = load_image(self.paths[index])
+        if self.transform is not None:
+            self.transform(image)
+        return image, self.targets[index]
+
+
+# %% 01.2: use iloc
+class CsvDataset(Dataset):
+    def __init__(self, csv_file, split, transform=None):
+        table = pd.read_csv(csv_file)
+        self.classes = sorted(table["label"].unique())
+        rows = table[table["split"] == split]
+        self.paths = Path(csv_file).parent / rows["file"]
+        self.targets = [self.classes.index(label) for label in rows["label"]]
+        self.transform = transform
+
+    def __len__(self):
+        return len(self.paths)
+
+    def __getitem__(self, index):
+        image = load_image(self.paths[index])
+        if self.transform is not None:
+            image = self.transform(image)
+        return image, self.targets[index]
+
+
+# %% 01.2: should be a pair
+class CsvDataset(Dataset):
+    def __init__(self, csv_file, split, transform=None):
+        table = pd.read_csv(csv_file)
+        self.classes = sorted(table["label"].unique())
+        rows = table[table["split"] == split]
+        self.paths = [Path(csv_file).parent / file for file in rows["file"]]
+        self.targets = [self.classes.index(label) for label in rows["label"]]
+        self.transform = transform
+
+    def __len__(self):
+        return len(self.paths)
+
+    def __getitem__(self, index):
+        image = load_image(self.paths[index])
+        if self.transform is not None:
+            image = self.transform(image)
+        return image
+
+
+# %% 01.2: for the split 'train' is 2, not 3
+class CsvDataset(Dataset):
+    def __init__(self, csv_file, split, transform=None):
+        table = pd.read_csv(csv_file)
+        self.classes = sorted(table["label"].unique())
+        rows = table[table["split"] == split]
+        self.paths = [Path(csv_file).parent / file for file in rows["file"]]
+        self.targets = [self.classes.index(label) for label in rows["label"]]
+        self.transform = transform
+
+    def __len__(self):
+        return len(self.paths) - 1
+
+    def __getitem__(self, index):
+        image = load_image(self.paths[index])
+        if self.transform is not None:
+            image = self.transform(image)
+        return image, self.targets[index]
+
+
+# %% 01.2: is not the one in row
+class CsvDataset(Dataset):
+    def __init__(self, csv_file, split, transform=None):
+        table = pd.read_csv(csv_file)
+        self.classes = sorted(table["label"].unique())
+        rows = table[table["split"] == split]
+        self.paths = [Path(csv_file).parent / file for file in rows["file"]]
+        self.targets = [self.classes.index(label) for label in rows["label"]]
+        self.transform = transform
+
+    def __len__(self):
+        return len(self.paths)
+
+    def __getitem__(self, index):
+        image = load_image(self.paths[-1])
+        if self.transform is not None:
+            image = self.transform(image)
+        return image, self.targets[index]
+
+
+# %% 01.2: TypeError
+class CsvDataset(Dataset):
+    def __init__(self, csv_file, split, transform=None):
+        table = pd.read_csv(csv_file)
+        self.classes = sorted(table["label"].unique())
+        rows = table[table["split"] == split]
+        self.paths = [Path(csv_file).parent / file for file in rows["file"]]
+        self.targets = [self.classes.index(label) for label in rows["label"]]
+        self.transform = transform
+
+    def __len__(self):
+        return len(self.paths)
+
+    def __getitem__(self, index):
+        image = load_image(self.paths[index])
+        image = self.transform(image)
+        return image, self.targets[index]
+
+
+# %% 01.3: nothing is random
 digit_augmentation = v2.Resize((28, 28))
 
-# %% 01.2: is mirrored
+# %% 01.3: is mirrored
 digit_augmentation = v2.Compose(
     [v2.RandomHorizontalFlip(), v2.RandomAffine(15, translate=(0.1, 0.1))]
 )
 
-# %% 01.2: turned by more than 45 degrees
+# %% 01.3: turned by more than 45 degrees
 digit_augmentation = v2.RandomAffine(180, translate=(0.1, 0.1))
 
-# %% 01.2: hardly ever turns
+# %% 01.3: hardly ever turns
 digit_augmentation = v2.RandomCrop(28, padding=3)
 
-# %% 01.2: hardly ever moves
+# %% 01.3: hardly ever moves
 digit_augmentation = v2.RandomRotation(20)
 
-# %% 01.2: white corners
+# %% 01.3: white corners
 digit_augmentation = v2.RandomAffine(20, translate=(0.1, 0.1), fill=255)
 
-# %% 01.2: left the picture
+# %% 01.3: left the picture
 digit_augmentation = v2.RandomAffine(20, translate=(0.6, 0.6))
 
-# %% 01.2: the shape must stay
+# %% 01.3: the shape must stay
 digit_augmentation = v2.Compose([v2.RandomRotation(20), v2.RandomCrop(24)])
 
-# %% 01.2: the type became torch.float32
+# %% 01.3: the type became torch.float32
 digit_augmentation = v2.Compose(
     [v2.ToDtype(torch.float32, scale=True), v2.RandomAffine(15, translate=(0.1, 0.1))]
 )
-
-
-# %% 01.3: these are counts
-def class_shares(labels, num_classes):
-    return torch.bincount(labels, minlength=num_classes)
-
-
-# %% 01.3: divided by what
-def class_shares(labels, num_classes):
-    return torch.bincount(labels, minlength=num_classes) / num_classes
-
-
-# %% 01.3: there are 6 shares
-def class_shares(labels, num_classes):
-    return torch.bincount(labels, minlength=6) / len(labels)
-
-
-# %% 01.3: there are 2 shares
-def class_shares(labels, num_classes):
-    values, counts = labels.unique(return_counts=True)
-    return counts / len(labels)
-
-
-# %% 01.3: the shares should be
-def class_shares(labels, num_classes):
-    values, counts = labels.unique(return_counts=True)
-    shares = torch.zeros(num_classes)
-    shares[: len(counts)] = counts / len(labels)
-    return shares
 
 
 # %% 01.4: need not have the same index
@@ -166,56 +376,26 @@ def leaked(train_images, test_images):
     return [any(torch.equal(image, other) for other in train_images) for image in test_images]
 
 
-# %% 01.5: count photographs of your own
-my_photos = {
-    "backgrounds": {"cats": {"sofa": 8, "grass": 2}, "dogs": {"sofa": 1, "grass": 9}},
-    "most frequent": 0.5,
-    "background only": 0.85,
-    "findings": {"error": 0, "warning": 1, "note": 3},
-    "next": "collect",
-}
+# %% 01.5: is not above the baseline
+def shortcut(image):
+    return [np.asarray(image).std()]
 
-# %% 01.5: your largest class has 12 of 20
-my_photos = {
-    "backgrounds": {"mugs": {"desk": 10, "window": 2}, "keys": {"desk": 1, "door": 7}},
-    "most frequent": 0.5,
-    "background only": 0.95,
-    "findings": {"error": 0, "warning": 0, "note": 0},
-    "next": "collect",
-}
 
-# %% 01.5: of the photographs with desk, the best single prediction gets 10
-my_photos = {
-    "backgrounds": {"mugs": {"desk": 10, "window": 2}, "keys": {"desk": 1, "door": 7}},
-    "most frequent": 0.6,
-    "background only": 0.85,
-    "findings": {"error": 0, "warning": 0, "note": 0},
-    "next": "collect",
-}
+# %% 01.5: get the same numbers
+def shortcut(image):
+    return len(image.getbands())
 
-# %% 01.5: an error breaks or falsifies
-my_photos = {
-    "backgrounds": {"mugs": {"desk": 10, "window": 2}, "keys": {"desk": 1, "door": 7}},
-    "most frequent": 0.6,
-    "background only": 0.95,
-    "findings": {"error": 1, "warning": 0, "note": 0},
-    "next": "train",
-}
 
-# %% 01.5: beats the most frequent class by 0.35
-my_photos = {
-    "backgrounds": {"mugs": {"desk": 10, "window": 2}, "keys": {"desk": 1, "door": 7}},
-    "most frequent": 0.6,
-    "background only": 0.95,
-    "findings": {"error": 0, "warning": 0, "note": 0},
-    "next": "train",
-}
+# %% 01.5: one to 3 are allowed
+def shortcut(image):
+    return np.asarray(image.resize((8, 8))).ravel()
 
-# %% 01.5: has only 3 photographs
-my_photos = {
-    "backgrounds": {"mugs": {"desk": 10, "window": 2}, "keys": {"door": 3}},
-    "most frequent": 0.8,
-    "background only": 1.0,
-    "findings": {"error": 0, "warning": 0, "note": 0},
-    "next": "collect",
-}
+
+# %% 01.5: numbers are expected
+def shortcut(image):
+    return [image.mode]
+
+
+# %% 01.5: different numbers
+def shortcut(image):
+    return torch.rand(1)
