@@ -1,38 +1,23 @@
 """Notebook 02: the solutions of the exercises, and the answers to the predictions."""
 
 # %% 02.a
-# (28 + 2 - 3) / 2 + 1 is 14.5, and half a pixel does not exist: the formula rounds down.
-# The window that would stick out at the end is left out.
-guess_size = 14
+# The same weights are used at every position, so what the kernel finds moves with the image.
+guess_shift = "shifted"
 
 # %% 02.b
-# For p = 0.5 both cases cost the same: -log 0.5 = log 2. Many expect 0.5, but the loss is no share:
-# it is the logarithm of one.
-guess_loss = 0.69
+# A pays -log 0.6 = 0.51 for each correct prediction and -log 0.4 = 0.92 for the error. B pays
+# almost nothing nine times, but -log 0.001 = 6.9 for the error, which dominates its mean.
+guess_loss = "B"
 
 # %% 02.c
-# Half of the variance, ten times, leaves 1/1024 of it. The standard deviation is the square root
-# of the variance, so 1/32 of it is left.
-guess_left = 0.031
+# The positions shrink to a sixteenth, but the pairs of channels grow from 1 * 16 to 64 * 128, far
+# more than the kernel shrinks from 49 to 9 weights.
+guess_cost = "third"
 
 # %% 02.d
-# A 3x3 convolution with padding 1 keeps the size, a pooling of 2x2 halves it. The mean over all
-# positions leaves one number per channel; Flatten drops the two axes of length 1.
-guess_shapes = [
-    (32, 28, 28),
-    (32, 14, 14),
-    (64, 14, 14),
-    (64, 7, 7),
-    (128, 7, 7),
-    (128, 1, 1),
-    (128,),
-    (10,),
-]
-
-# %% 02.e
-# The stem leaves a quarter: 56 and 7. Then three stages halve: 28, 14, 7 and 4, 2, 1.
-# A network made for 224 pixels has nothing left to look at when it gets 28.
-guess_sizes = (56, 7, 7, 1)
+# What a network can represent is not what training finds: the deeper plain networks are harder to
+# optimize, and three epochs leave them with a higher training loss.
+guess_depth = 8
 
 
 # %% 02.1
@@ -76,19 +61,19 @@ def make_tiny_net():
 
 
 # %% 02.4
-# Pullover and coat have the same outline, bag and trousers have nothing in common. The intervals
-# lie apart, so the difference is more than the luck of 200 test images. (Another machine may
-# count a few images more or less.)
+# Pullover and coat have the same outline, bag and trousers have nothing in common. The intervals do
+# not overlap, so chance alone does not explain the difference. (The counts may differ a little on
+# another machine.)
 two_pairs = {
     "hard": {
         "classes": ("Pullover", "Coat"),
-        "right": 176,
+        "correct": 176,
         "images": 200,
         "interval": (0.828, 0.918),
     },
     "easy": {
         "classes": ("Bag", "Trouser"),
-        "right": 195,
+        "correct": 195,
         "images": 200,
         "interval": (0.943, 0.989),
     },
