@@ -116,9 +116,9 @@ def _require_slopes(got: Any, function: Callable, points: list, case: str) -> No
 # 00.3: the accuracy of a model
 
 BATCHES = [  # logits and labels; the last batch is smaller
-    ([2.0, -1.0, 0.3, -2.0], [1.0, 0.0, 1.0, 0.0]),
+    ([2.0, -1.0, 0.3, -2.0], [1.0, 0.0, 1.0, 1.0]),
     ([1.0, -3.0, 0.4, 0.2], [1.0, 0.0, 1.0, 0.0]),
-    ([-1.0], [1.0]),
+    ([1.0], [1.0]),
 ]
 LOADER = "a model and a loader with batches of 4, 4 and 1 images"
 
@@ -164,8 +164,8 @@ def _require_accuracy(got: Any) -> None:
     if close(got, wanted, 1e-6):
         return
     mistakes = [
-        ((correct / sizes).mean(), "This is the mean over batches. The small last one counts less"
-         " than a full one: add up correct predictions and images."),
+        ((correct / sizes).mean(), "This is the mean over batches. The small last one gets too much "
+         "weight: add up correct predictions and images."),
         ((correct / sizes)[-1], "This is the last batch alone."),
         ((correct / sizes)[0], "This is the first batch alone: when does the loop return?"),
         (correct.sum(), "This is the number of correct predictions, not their share."),

@@ -221,7 +221,7 @@ my_error = {
     "cause": "The index starts at 0, so that the last of two rows is number 1.",
 }
 
-# %% 00.4: should be a function, not a Tensor
+# %% 00.4: should be a function, not a list
 my_error = {
     "broken": lambda: torch.zeros(2, 3)[2],
     "fixed": torch.zeros(2, 3)[1],
