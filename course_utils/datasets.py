@@ -23,7 +23,7 @@ from torchvision.transforms.v2 import functional as F
 
 from course_utils.catalog import find_dataset
 from course_utils.errors import DataError
-from course_utils.image_io import common_mode, image_files, load_image, subfolders
+from course_utils.image_io import common_mode, image_files, load_image, printable, subfolders
 from course_utils.statistics import mean_and_std
 from course_utils.transforms import resize_to_square, scale_and_normalize
 
@@ -76,7 +76,7 @@ def image_folder(
     files = {folder.name: image_files(folder) for folder in subfolders(root)}
     if len(files) < 2:
         raise DataError(f"{root} needs at least two class folders, but has {len(files)}.")
-    if empty := [name for name, paths in files.items() if not paths]:
+    if empty := [printable(name) for name, paths in files.items() if not paths]:
         raise DataError(f"No images in {root}: {', '.join(empty)}. Add some or remove the folder.")
     samples = [(path, label) for label, paths in enumerate(files.values()) for path in paths]
     return ImageFiles(samples, list(files), transform, mode)
@@ -255,11 +255,6 @@ def split_folders(root: str | Path) -> dict[str, Path]:
     if found and "train" not in found:
         raise DataError(f"{root} has {' and '.join(found)}, but no train; add it or rename them.")
     return {split: found[split] for split in SPLITS if split in found}
-
-
-def has_splits(root: str | Path) -> bool:
-    """Say whether a folder is divided into splits; see `split_folders`."""
-    return bool(split_folders(root))
 
 
 def load_splits(data: str | Path, mode: str | None = None, seed: int = 0) -> dict[str, ImageFiles]:

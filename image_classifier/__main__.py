@@ -1,6 +1,7 @@
 """The command line: `python -m image_classifier --help`."""
 
 import errno
+import math
 import os
 import sys
 from pathlib import Path
@@ -33,8 +34,22 @@ class Commands(typer.core.TyperGroup):
             if error.errno == errno.EPIPE:  # `... | head`: typer ends quietly
                 raise
             message = f"{error.filename or 'Error'}: {error.strerror or error}."
-        typer.echo(message, err=True)
+        from course_utils.image_io import printable  # slow: it imports torchvision
+
+        typer.echo(printable(message), err=True)  # names may have line breaks
         raise typer.Exit(2)
+
+
+def _refuse_nan(value: float) -> float:
+    if math.isnan(value):
+        raise typer.BadParameter("nan is not a number between 0 and 1.")
+    return value
+
+
+def _refuse_to_overwrite(output: Path, *inputs: Path) -> None:
+    for path in inputs:
+        if output.exists() and path.exists() and output.samefile(path):
+            raise CourseError(f"{output} is an input. Choose another file for the output.")
 
 
 cli = typer.Typer(
@@ -55,7 +70,13 @@ def train(
     image_size: Annotated[int, Option(min=32, max=1024, help="In pixels.")] = 224,
     fine_tune: Annotated[int, Option(min=0, help="Epochs in which all layers are trained.")] = 0,
     target: Annotated[
-        float, Option(min=0, max=1, help='Accuracy of predictions that are not "not sure".')
+        float,
+        Option(
+            min=0,
+            max=1,
+            callback=_refuse_nan,
+            help='Accuracy of predictions that are not "not sure".',
+        ),
     ] = 0.95,
     resume: Annotated[bool, Option("--resume", help="Continue interrupted fine-tuning.")] = False,
     as_json: Json = False,
@@ -80,7 +101,7 @@ def train(
         typer.echo(f"Use: python -m image_classifier predict {model} FILES")
 
 
-@cli.command()
+@cli.command(epilog="Example: python -m image_classifier evaluate build/model/model.pt photos")
 def evaluate(
     model: Model,
     data: Folder,
@@ -104,7 +125,7 @@ def _print_result(metrics: "pandas.Series", output: Path, as_json: bool) -> None
     typer.echo(f"Report: {display_path(output / 'index.html')}")
 
 
-@cli.command(epilog="Example: python -m image_classifier predict model.pt cat.jpg folder")
+@cli.command(epilog="Example: python -m image_classifier predict build/model/model.pt cat.jpg")
 def predict(
     model: Model,
     files: Annotated[list[Path], Argument(metavar="FILES", help="Images, or folders of them.")],
@@ -115,6 +136,8 @@ def predict(
     from image_classifier.model import load_classifier
     from image_classifier.predict import predict_files
 
+    if csv:
+        _refuse_to_overwrite(csv, model, *files)
     table = predict_files(load_classifier(model), files)
     if csv:
         table.to_csv(csv, index=False)
@@ -131,7 +154,7 @@ def predict(
         raise typer.Exit(1)
 
 
-@cli.command()
+@cli.command(epilog="Example: python -m image_classifier export build/model/model.pt")
 def export(
     model: Model,
     output: Annotated[Path | None, Option(show_default="MODEL.onnx")] = None,
@@ -141,11 +164,12 @@ def export(
     from image_classifier.model import load_classifier
 
     output = output or model.with_suffix(".onnx")
+    _refuse_to_overwrite(output, model)
     export_onnx(load_classifier(model), output)
     typer.echo(f"{display_path(output)}, {output.stat().st_size / 1e6:.1f} MB")
 
 
-@cli.command()
+@cli.command(epilog="Example: python -m image_classifier app build/model/model.pt")
 def app(
     model: Model,
     port: Annotated[int | None, Option(min=1, max=65535, show_default="7860 or next free")] = None,
@@ -157,7 +181,7 @@ def app(
     serve(load_classifier(model), port)
 
 
-@cli.command()
+@cli.command(epilog="Example: python -m image_classifier prepare photos --output checked")
 def prepare(
     folder: Folder,
     output: Annotated[Path | None, Option(show_default="FOLDER-prepared")] = None,

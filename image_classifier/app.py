@@ -141,6 +141,7 @@ def build_page(classifier: ImageClassifier) -> Any:
         with gr.Row():
             with gr.Column():
                 file = gr.File(label="Image: JPEG, PNG or WebP", type="filepath")
+                file.async_move_resource_to_block_cache = _only_uploads
                 text = gr.Markdown(PROMPT, elem_id="answer")
                 label = gr.Label(label="Most likely classes", num_top_classes=5)
             with gr.Column():
@@ -163,6 +164,13 @@ def build_page(classifier: ImageClassifier) -> Any:
             api_description="Classify an image file.",
         )
     return page
+
+
+async def _only_uploads(path: str) -> str:
+    """Refuse a URL instead of a path: Gradio would download it from this computer."""
+    if not os.path.isabs(path):
+        raise ValueError(f"{path} was not uploaded by a user.")
+    return path
 
 
 def serve(classifier: ImageClassifier, port: int | None = None) -> None:

@@ -29,6 +29,7 @@ def evaluate_classifier(model: str | Path, data: str | Path, output: str | Path)
     """
     classifier = load_classifier(model)
     root = find_dataset(data)
+    refuse_inside(output, root)
     folders = list(datasets.split_folders(root).values()) or [root]
     parts = [datasets.image_folder(folder, mode="RGB") for folder in folders]
     classes = sorted({name for part in parts for name in part.classes})
@@ -43,6 +44,12 @@ def evaluate_classifier(model: str | Path, data: str | Path, output: str | Path)
     evaluation = evaluate_files(classifier, files, digests, classifier.trained_on)
     write_report(output, classifier, evaluation, f"Evaluated on {printable(Path(data).name)}")
     return evaluation.metrics
+
+
+def refuse_inside(output: str | Path, folder: str | Path) -> None:
+    """Raise a DataError if the output is in a folder of images, where it would become a class."""
+    if Path(output).resolve().is_relative_to(Path(folder).resolve()):
+        raise DataError(f"{output} is inside {folder}. Choose a folder outside it with --output.")
 
 
 def evaluate_files(

@@ -6,6 +6,7 @@ import sqlite3
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import torch
@@ -14,7 +15,7 @@ from torch import Tensor, fx, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torch.utils.data import DataLoader, TensorDataset
 
-from course_utils.errors import DataError
+from course_utils.errors import CourseError, DataError
 from course_utils.evaluation import predict_logits
 from course_utils.paths import output_folder
 from course_utils.progress import progress
@@ -81,6 +82,10 @@ class FeatureCache:
         row = self.connection.execute(query, (digest, self.setting)).fetchone()
         return torch.frombuffer(bytearray(row[0]), dtype=torch.float16) if row else None
 
+    def close(self) -> None:
+        """Release the file."""
+        self.connection.close()
+
     def put(self, digests: Sequence[str], features: Tensor) -> None:
         """Store float16 features (count, num_features) in one transaction."""
         pairs = zip(digests, features.numpy(), strict=True)
@@ -116,32 +121,56 @@ def compute_features(
         those by index.
     """
     rank, world_size = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
+    part = range(rank, len(paths), world_size)
     features = torch.zeros(len(paths), classifier.net.backbone.num_features)
     problems: dict[int, str] = {}
-    cache, wanted = None, list(range(rank, len(paths), world_size))
-    if digests is not None:
-        cache = FeatureCache(output_folder("cache") / "features.sqlite", _setting(classifier))
-        first = {digests[index] or index: index for index in reversed(wanted)}  # of equal files
-        copies = {index: first[digests[index] or index] for index in wanted}
-        wanted = []
-        for index in sorted(first.values()):
-            vector = cache.get(digests[index])
-            if vector is None:
-                wanted.append(index)
-            else:
-                features[index] = vector
+    if digests is None:
+        results = _computed(classifier, paths, part, problems)
+    else:
+        results = _cached(classifier, paths, part, problems, digests)
+    for indices, values in results:
+        features[indices] = values.float()
+    return _gather(features, problems) if world_size > 1 else (features, problems)
+
+
+def _computed(
+    classifier: ImageClassifier, paths: Sequence[str], wanted: Sequence[int], problems: dict
+) -> Iterator[tuple[list[int], Tensor]]:
+    """Yield indices and float16 features in batches; collect problems."""
     compute = _feature_function(classifier)
     for indices, images in _batches(classifier, paths, wanted, problems):
-        values = compute(images)
-        features[indices] = values.float()
-        if cache is not None:
-            cache.put([digests[index] for index in indices], values)
-    if digests is not None:
-        features[list(copies)] = features[list(copies.values())]
-        problems |= {i: problems[other] for i, other in copies.items() if other in problems}
-    if world_size > 1:
-        features, problems = _gather(features, problems)
-    return features, problems
+        yield indices, compute(images)
+
+
+def _cached(
+    classifier: ImageClassifier,
+    paths: Sequence[str],
+    wanted: Sequence[int],
+    problems: dict,
+    digests: Sequence[str],
+) -> Iterator[tuple[list[int], Tensor]]:
+    """Yield the same from the cache where possible; compute the others, equal files once."""
+    copies: dict[str | int, list[int]] = {}
+    for index in wanted:
+        copies.setdefault(digests[index] or index, []).append(index)
+    copies_of = {indices[0]: indices for indices in copies.values()}
+    path = output_folder("cache") / "features.sqlite"
+    try:
+        with closing(FeatureCache(path, _setting(classifier))) as cache:
+            missing = []
+            for index, indices in copies_of.items():
+                if (vector := cache.get(digests[index])) is None:
+                    missing.append(index)
+                else:
+                    yield indices, vector
+            for indices, values in _computed(classifier, paths, missing, problems):
+                cache.put([digests[index] for index in indices], values)
+                for index, vector in zip(indices, values, strict=True):
+                    yield copies_of[index], vector
+    except sqlite3.Error as error:
+        raise CourseError(f"{path} cannot be used ({error}). Delete this file.") from error
+    for index in problems.keys() & copies_of.keys():
+        problems |= dict.fromkeys(copies_of[index], problems[index])
 
 
 def _setting(classifier: ImageClassifier) -> str:

@@ -4,9 +4,11 @@
 >>> classifier.top(load_image("photo.jpg"))
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import accumulate
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import torch
@@ -23,16 +25,22 @@ from course_utils.transfer import Backbone, TransferModel, build_backbone
 FORMAT = "image_classifier 2"
 RESIZE_MODES = ("crop", "squash")
 CROP_FRACTION = 0.875  # of the shorter side, as in timm's configuration of the backbones
-SCHEMA = {
-    "backbone": str,
-    "classes": list,
-    "image_size": int,
-    "resize_mode": str,
-    "temperature": float,
-    "threshold": float,
-    "trained_on": list,
-    "about": dict,
-    "weights": dict,
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(item, str) for item in value)
+
+
+SCHEMA: dict[str, Callable[[Any], bool]] = {
+    "backbone": lambda value: isinstance(value, str),
+    "classes": lambda value: _is_text(value) and len(value) >= 2,
+    "image_size": lambda value: isinstance(value, int) and 0 < value <= 4096,
+    "resize_mode": lambda value: value in RESIZE_MODES,
+    "temperature": lambda value: isinstance(value, float) and 0 < value < math.inf,
+    "threshold": lambda value: isinstance(value, float) and 0 <= value <= 1,
+    "trained_on": _is_text,
+    "about": lambda value: isinstance(value, dict) and _is_text([*value, *value.values()]),
+    "weights": lambda value: isinstance(value, dict),
 }
 
 
@@ -204,6 +212,6 @@ def _check_schema(content: dict, name: str) -> None:
             f"{name} is not a model file of this version. Create one with "
             "`python -m image_classifier train FOLDER`."
         )
-    for field, kind in SCHEMA.items():
-        if not isinstance(content.get(field), kind):
+    for field, is_valid in SCHEMA.items():
+        if not is_valid(content.get(field)):
             raise ModelFileError(f"{name} is damaged: its {field} is missing or not valid.")

@@ -9,10 +9,11 @@ import pandas as pd
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from course_utils.datasets import has_splits, image_folder, stratified_split
+from course_utils.datasets import image_folder, split_folders, stratified_split
 from course_utils.errors import DataError
 from course_utils.health import check_folder
 from course_utils.image_io import is_image_name, printable
+from image_classifier.evaluate import refuse_inside
 from image_classifier.report import markdown
 
 FRACTIONS = {"train": 0.6, "val": 0.2, "test": 0.2}
@@ -40,10 +41,9 @@ def prepare_folder(source: str | Path, target: str | Path, seed: int = 0) -> pd.
     source, target = Path(source), Path(target)
     if target.exists():
         raise DataError(f"{target} already exists. Choose a new folder with --output.")
-    if target.resolve().is_relative_to(source.resolve()):
-        raise DataError(f"{target} is inside {source}. Choose a folder outside it with --output.")
+    refuse_inside(target, source)
     dataset = image_folder(source)
-    if has_splits(source):
+    if split_folders(source):
         raise DataError(f"{source} is already split. Merge its sets if you want to split it again.")
     findings = check_folder(source)
     files = [Path(path).relative_to(source).as_posix() for path, _ in dataset.samples]

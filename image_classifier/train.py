@@ -12,12 +12,14 @@ import numpy as np
 import pandas as pd
 import torch
 import torch.distributed as dist
+from torch import Tensor
 
 from course_utils.catalog import find_dataset
-from course_utils.datasets import ImageFiles, load_splits
+from course_utils.datasets import SPLITS, ImageFiles, load_splits
+from course_utils.errors import DataError
 from course_utils.image_io import printable
 from course_utils.training import best_device, seed_everything
-from image_classifier.evaluate import evaluate_files, readable_features
+from image_classifier.evaluate import evaluate_files, readable_features, refuse_inside
 from image_classifier.features import file_digests
 from image_classifier.fine_tune import fine_tune
 from image_classifier.head import (
@@ -65,39 +67,31 @@ def train_classifier(
         The classifier, on the CPU, and its metrics on the test set.
     """
     seed_everything(seed)
+    refuse_inside(output, find_dataset(data))
     splits = load_splits(data, mode="RGB", seed=seed)
-    output = writable_folder(output)
     classes = [printable(name) for name in splits["train"].classes]
     classifier = ImageClassifier(build_net(backbone, len(classes)), classes, image_size)
+    output = writable_folder(output)
+    train, val, test = (Part(splits[name]) for name in SPLITS)
     classifier.to(best_device())
-    digests = {name: file_digests(_paths(part)) for name, part in splits.items()}
-    classifier.trained_on = sorted({*digests["train"], *digests["val"]})
-    _choose_resize_mode(classifier, splits["train"], digests["train"], seed)
-    history = None
+    classifier.trained_on = sorted({*train.digests, *val.digests})
+    _choose_resize_mode(classifier, train, seed)
+    head = _fit(classifier, [train] if fine_tune_epochs else [train, val], seed)
+    logits, targets, history = head.logits, head.targets, None
     if fine_tune_epochs:
-        head = _fit(classifier, [splits["train"]], [digests["train"]], seed)
-        val_files = splits["val"]
         history = fine_tune(
-            classifier, splits["train"].samples, val_files.samples, fine_tune_epochs,
+            classifier, train.files.samples, val.files.samples, fine_tune_epochs,
             output / "checkpoint.pt", resume, seed,
         )  # fmt: skip
-        features = readable_features(classifier, _paths(val_files), digests["val"])
-        logits = classifier.logits(features)
-        targets = torch.tensor(val_files.targets)
-    else:
-        parts = [splits["train"], splits["val"]]
-        head = _fit(classifier, parts, [digests["train"], digests["val"]], seed)
-        logits, targets = head.logits, head.targets
-    classifier.temperature = calibrate(logits, targets)
-    probabilities = (logits / classifier.temperature).softmax(dim=1)
-    classifier.threshold = choose_threshold(probabilities, targets, target_accuracy)
-    only_copies = set(digests["test"]) <= set(classifier.trained_on)
+        logits = classifier.logits(readable_features(classifier, val.paths, val.digests))
+        targets = torch.tensor(val.files.targets)
+    _set_confidence(classifier, logits, targets, target_accuracy)
+    only_copies = set(test.digests) <= set(classifier.trained_on)
     leave_out = () if only_copies else classifier.trained_on
-    evaluation = evaluate_files(classifier, splits["test"], digests["test"], leave_out)
-    classifier.to("cpu").eval()
-    name, train, val = printable(Path(data).name), len(splits["train"]), len(splits["val"])
-    classifier.about = {
-        "data": f"{name}, {train} training and {val} validation images",
+    evaluation = evaluate_files(classifier, test.files, test.digests, leave_out)
+    name = printable(Path(data).name)
+    classifier.to("cpu").eval().about = {
+        "data": f"{name}, {len(train.files)} training and {len(val.files)} validation images",
         "test": describe(evaluation.metrics),
         "training": f"{backbone} pretrained on ImageNet; logistic regression with C = "
         f"{head.strength:.2g}; all layers trained for {fine_tune_epochs} epochs; seed {seed}",
@@ -106,27 +100,32 @@ def train_classifier(
         classifier.about["warning"] = "all test images are copies of training images"
     if is_main_process():
         save_classifier(classifier, output / MODEL_FILE)
-        _write_split(output / "split.csv", data, splits, digests)
+        _write_split(output / "split.csv", data, {"train": train, "val": val, "test": test})
         write_report(output, classifier, evaluation, f"Trained on {name}", history)
     return classifier, evaluation.metrics
 
 
-def _paths(files: ImageFiles) -> list[str]:
-    return [path for path, _ in files.samples]
+class Part:
+    """The image files of a split with their digests."""
+
+    def __init__(self, files: ImageFiles, digests: list[str] | None = None) -> None:
+        """Compute the digests unless they are given."""
+        self.files, self.paths = files, [path for path, _ in files.samples]
+        self.digests = file_digests(self.paths) if digests is None else digests
+
+    def subset(self, indices: list[int]) -> "Part":
+        """Select images."""
+        return Part(self.files.subset(indices), [self.digests[index] for index in indices])
 
 
-def _fit(
-    classifier: ImageClassifier,
-    parts: Sequence[ImageFiles],
-    digests: Sequence[list[str]],
-    seed: int,
-) -> LinearHead:
+def _fit(classifier: ImageClassifier, parts: Sequence[Part], seed: int) -> LinearHead:
     """Fit the head to the features of some splits."""
-    features = [
-        readable_features(classifier, _paths(part), names)
-        for part, names in zip(parts, digests, strict=True)
-    ]
-    targets = torch.tensor([target for part in parts for target in part.targets])
+    features = [readable_features(classifier, part.paths, part.digests) for part in parts]
+    targets = torch.tensor([target for part in parts for target in part.files.targets])
+    counts = targets.bincount(minlength=len(classifier.classes))
+    if counts.min() < 2:  # cross-validation
+        name = classifier.classes[counts.argmin()]
+        raise DataError(f"Class {name!r} has one training image, but needs at least two.")
     heads = [fit_head(torch.cat(features), targets, seed) if is_main_process() else None]
     if dist.is_initialized():
         dist.broadcast_object_list(heads)
@@ -134,44 +133,52 @@ def _fit(
     return heads[0]
 
 
-def _choose_resize_mode(
-    classifier: ImageClassifier, train: ImageFiles, digests: Sequence[str], seed: int
+def _set_confidence(
+    classifier: ImageClassifier, logits: Tensor, targets: Tensor, target_accuracy: float
 ) -> None:
+    """Set temperature and threshold by images whose predictions training did not see."""
+    classifier.temperature = calibrate(logits, targets)
+    probabilities = (logits / classifier.temperature).softmax(dim=1)
+    classifier.threshold = choose_threshold(probabilities, targets, target_accuracy)
+
+
+def _choose_resize_mode(classifier: ImageClassifier, train: Part, seed: int) -> None:
     """Resize the whole image, unless the backbone's own center crop is clearly better.
 
     Decided on a sample of training images, by the log loss of cross-validation. Networks trained
     with random crops predict as well, or better, if they get more of an image than their center.
     """
-    order = np.random.default_rng(seed).permutation(len(train))
-    targets = np.array(train.targets)[order]
-    # At least two of each class, then at random.
-    rank_in_class = pd.Series(targets).groupby(targets).cumcount()
-    sample = order[rank_in_class.where(rank_in_class < 2, 2).argsort(kind="stable")][:PROBE]
-    part = train.subset(sorted(sample.tolist()))
-    names = [digests[index] for index in sorted(sample.tolist())]
-    if min(np.bincount(part.targets, minlength=len(train.classes))) < 2:
+    part = train.subset(_probe(train.files.targets, seed))
+    if min(np.bincount(part.files.targets, minlength=len(classifier.classes))) < 2:
         return
     losses = {}
     for mode in RESIZE_MODES:
         classifier.resize_mode = mode
-        head = _fit(classifier, [part], [names], seed)
+        head = _fit(classifier, [part], seed)
         losses[mode] = log_losses(head.logits, head.targets)
     is_better = is_clearly_lower(losses["crop"], losses["squash"], errors=1)
     classifier.resize_mode = "crop" if is_better else "squash"
 
 
-def _write_split(
-    path: Path, data: str | Path, splits: dict[str, ImageFiles], digests: dict[str, list[str]]
-) -> None:
+def _probe(targets: Sequence[int], seed: int) -> list[int]:
+    """Choose images at random, but at least two of each class."""
+    order = np.random.default_rng(seed).permutation(len(targets))
+    shuffled = np.array(targets)[order]
+    rank_in_class = pd.Series(shuffled).groupby(shuffled).cumcount()
+    first = rank_in_class.where(rank_in_class < 2, 2).argsort(kind="stable")
+    return sorted(order[first][:PROBE].tolist())
+
+
+def _write_split(path: Path, data: str | Path, parts: dict[str, Part]) -> None:
     """Write which file went where."""
     root = find_dataset(data)
     rows = [
-        (printable(Path(file).relative_to(root).as_posix()), splits[name].classes[target], name, d)
-        for name in splits
-        for (file, target), d in zip(splits[name].samples, digests[name], strict=True)
+        (Path(file).relative_to(root).as_posix(), part.files.classes[target], name, digest)
+        for name, part in parts.items()
+        for (file, target), digest in zip(part.files.samples, part.digests, strict=True)
     ]
     table = pd.DataFrame(rows, columns=["file", "class", "set", "digest"])
-    table["class"] = table["class"].map(printable)
+    table[["file", "class"]] = table[["file", "class"]].map(printable)
     table.to_csv(path, index=False)
 
 

@@ -18,12 +18,12 @@ from course_utils.datasets import (
     ImageFiles,
     InMemoryDataset,
     first_of_each_class,
-    has_splits,
     image_folder,
     load_in_memory,
     load_splits,
     make_loader,
     read_label_file,
+    split_folders,
     stratified_split,
     write_label_file,
 )
@@ -472,7 +472,7 @@ class TestLoadSplits:
     @pytest.mark.parametrize("classes", [["bus", "test", "train"], ["test", "train"]])
     def test_a_class_may_be_called_test_or_train(self, classes, tmp_path):
         make_folders(tmp_path, *(f"{name}:4" for name in classes))
-        assert not has_splits(tmp_path)
+        assert not split_folders(tmp_path)
         splits = load_splits(tmp_path)
         assert splits["test"].classes == classes
         assert sum(sizes(splits)) == 4 * len(classes)
@@ -485,7 +485,7 @@ class TestLoadSplits:
 
     def test_folders_beside_the_splits_and_a_test_set_without_labels_are_ignored(self, tmp_path):
         make_folders(tmp_path, "train/a:5", "train/b:5", "test:9", "unlabeled:9")
-        assert has_splits(tmp_path)
+        assert split_folders(tmp_path)
         splits = load_splits(tmp_path)
         assert splits["test"].classes == ["a", "b"]
         assert sum(sizes(splits)) == 10

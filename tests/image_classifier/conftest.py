@@ -12,6 +12,7 @@ from course_utils.transfer import TransferModel
 from image_classifier.__main__ import cli
 from image_classifier.model import ImageClassifier, build_net
 
+CLASSES = ("große Vögel", "cats & dogs", "c")
 PHOTOS = Path(__file__).parents[1] / "fixtures" / "photos"
 
 
@@ -45,11 +46,11 @@ def cache(tmp_path_factory):
 def make_classifier():
     """Give a function that builds an untrained classifier, always with the same weights."""
 
-    def make(backbone=None, image_size=32, **fields):
+    def make(backbone=None, image_size=32, classes=CLASSES, **fields):
         torch.manual_seed(0)
-        net = build_net(backbone, 3, weights=None) if backbone else TransferModel(TinyBackbone(), 3)
+        count = len(classes)
+        net = build_net(backbone, count, None) if backbone else TransferModel(TinyBackbone(), count)
         fields = {"temperature": 1.5, "threshold": 0.6, "about": {"data": "made up"}} | fields
-        classes = ["große Vögel", "cats & dogs", "c"]
         return ImageClassifier(net, classes, image_size, **fields)
 
     return make

@@ -6,6 +6,7 @@ from tiny_training import assert_same
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
+from course_utils.errors import CourseError
 from course_utils.training import amp_dtype
 from course_utils.transfer import build_backbone, extract_features
 from image_classifier import features
@@ -146,6 +147,15 @@ def test_features_are_cached_by_content_and_setting(classifier, images, tmp_path
         next(classifier.net.backbone.parameters()).mul_(2)
     compute_features(classifier, images[:1], digests[:1])
     assert decoded[9:] == images[:1]
+
+
+def test_a_damaged_cache_is_named(classifier, images, tmp_path, monkeypatch):
+    monkeypatch.setenv("COURSE_OUTPUT", str(tmp_path))
+    file = tmp_path / "cache" / "features.sqlite"
+    file.parent.mkdir()
+    file.write_bytes(bytes(5000))
+    with pytest.raises(CourseError, match=r"features\.sqlite cannot be used .* Delete this file"):
+        compute_features(classifier, images[:1], file_digests(images[:1]))
 
 
 def test_an_interrupted_run_goes_on(classifier, images, tmp_path, monkeypatch):
