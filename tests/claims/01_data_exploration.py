@@ -65,7 +65,7 @@ def shared_transform_changes_all_validation_images(fraction_changed, val_part, f
 
 @claim(after="sizes")
 def fruit_and_vegetables_are_smaller(medians):
-    """Many photographs of fruit and vegetables are smaller than those of the other classes."""
+    """Many photographs of fruit and vegetables are small."""
     small = medians[["fruit", "vegetables"]]
     assert small.max() < medians.drop(small.index).min()
 
