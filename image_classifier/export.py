@@ -2,6 +2,7 @@
 
 import json
 import logging
+import math
 import os
 import tempfile
 import warnings
@@ -15,6 +16,7 @@ from torch import Tensor
 
 from image_classifier.model import ImageClassifier, ModelFileError
 
+FEW_WEIGHTS = 30_000  # convolutions with fewer are not quantized
 INSTALL = "Export needs more packages: pip install 'course-utils[deploy]'."
 
 
@@ -64,8 +66,9 @@ def quantize_onnx(classifier: ImageClassifier, images: Tensor, path: str | Path)
     """Write a classifier on the CPU as an ONNX file whose convolutions compute in int8.
 
     Static quantization (Jacob et al. 2018): the activation ranges are measured on about a hundred
-    training images, uint8 of shape (count, 3, image_size, image_size). The first convolution and
-    the depthwise ones keep float32: quantizing their few weights changes most predictions.
+    training images, uint8 of shape (count, 3, image_size, image_size). Convolutions with few
+    weights, which are the first and the depthwise ones, keep float32: quantizing them changes
+    predictions and hardly makes the file smaller.
     """
     batches = ({"images": batch.numpy()} for batch in images.split(16))
     with _exporting(path) as scratch:
@@ -88,20 +91,18 @@ def quantize_onnx(classifier: ImageClassifier, images: Tensor, path: str | Path)
             weight_type=QuantType.QInt8,
             reduce_range=True,  # 7 bits: older processors add pairs in 16 bits, which overflow
             op_types_to_quantize=["Conv"],
-            nodes_to_exclude=_sensitive_convolutions(prepared),
+            nodes_to_exclude=_small_convolutions(prepared),
         )
 
 
-def _sensitive_convolutions(path: Path) -> list[str]:
-    """List the first convolution and all grouped convolutions of an ONNX file."""
+def _small_convolutions(path: Path) -> list[str]:
+    """List the convolutions of an ONNX file that have few weights."""
     import onnx
 
-    nodes = [node for node in onnx.load(path).graph.node if node.op_type == "Conv"]
-    groups = [
-        next((attribute.i for attribute in node.attribute if attribute.name == "group"), 1)
-        for node in nodes
-    ]
-    return [node.name for n, node in enumerate(nodes) if n == 0 or groups[n] > 1]
+    graph = onnx.load(path).graph
+    weights = {tensor.name: math.prod(tensor.dims) for tensor in graph.initializer}
+    nodes = [node for node in graph.node if node.op_type == "Conv"]
+    return [node.name for node in nodes if weights[node.input[1]] < FEW_WEIGHTS]
 
 
 @contextmanager
