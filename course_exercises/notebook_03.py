@@ -1,17 +1,28 @@
-"""The checks of notebook 03: names of weights, batch norm, warm-up, reports on other images."""
+"""The checks of notebook 03: names of weights, batch norm, warm-up, class means, a report."""
 
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import torch
 from scipy.stats import binomtest
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from course_exercises.checks import Hint, NotTried, call, close, exercise, kind, rounded, short
-from course_exercises.reports import is_count, is_number, report_of, require_fraction, require_word
-from course_utils.evaluation import accuracy_interval
+from course_exercises.checks import (
+    Hint,
+    NotTried,
+    call,
+    close,
+    exercise,
+    explain,
+    kind,
+    plain,
+    rounded,
+    short,
+)
+from course_exercises.reports import is_count, report_of, require_fraction, require_word
 
 # 03.1: the names that a file lacks
 
@@ -153,14 +164,60 @@ def _why(rates: list[float], wanted: list[float], warmup: int) -> str:
     return f"; they should be {rounded(wanted, 4)}."
 
 
-# 03.4: does fine-tuning pay off on other images?
-
-COUNTS = ("images", "only frozen right", "only fine-tuned right")
-FASHION_KEYS = (*COUNTS, "frozen features", "fine-tuned", "pays off")
-CUTOUTS = (187, 2, 7, 0.893, 0.920, "cannot tell")
+# 03.4: the class whose mean feature vector is nearest
 
 
 @exercise("03.4")
+def check_nearest_mean(answer: Any) -> None:
+    """Classes of unequal sizes, a single image per class, labels in any order."""
+    generator = torch.Generator().manual_seed(4)
+    for counts in [(3, 3), (1, 1, 1), (2, 7, 4)]:
+        labels = torch.cat([torch.full((n,), k) for k, n in enumerate(counts)])
+        labels = labels[torch.randperm(len(labels), generator=generator)]
+        centers = 4 * torch.randn(len(counts), 5, generator=generator)
+        noise = 3 * torch.randn(len(labels), 5, generator=generator)
+        features = centers[labels] + noise
+        new = 4 * torch.randn(40, 5, generator=generator)
+        show = f"features of {len(labels)} images in {len(counts)} classes, 40 new ones"
+        found = call(answer, features.clone(), labels.clone(), new.clone(), show=show)
+        _require_labels(found, features, labels, new)
+
+
+def _require_labels(found: Any, features: Tensor, labels: Tensor, new: Tensor) -> None:
+    classes = range(int(labels.max()) + 1)
+    means = torch.stack([features[labels == k].mean(dim=0) for k in classes])
+    sums = torch.stack([features[labels == k].sum(dim=0) for k in classes])
+    distances = torch.cdist(new, means)
+    start = f"For {len(labels)} images with labels {labels.tolist()}"
+    if not hasattr(found, "shape") and type(found) not in (list, tuple):
+        raise Hint(f"The function should return a tensor of labels, not a {kind(found)}.")
+    if close(found, distances):
+        raise Hint("These are the distances to the means. Which class has the smallest one?")
+    if close(found, distances.amin(dim=1)):
+        raise Hint("These are the smallest distances; what is wanted is the *index* of the class.")
+    shape = np.shape(plain(found))
+    if shape != (len(new),):
+        raise Hint(f"{start} the result should have one label per new image, not shape {shape}.")
+    mistakes = [
+        (distances.argmax(dim=1), "you predict the class whose mean is *farthest*."),
+        (labels[torch.cdist(new, features).argmin(dim=1)], "you use the nearest single image."),
+        (torch.cdist(new, sums).argmin(dim=1), "you use the sum of each class, not its mean."),
+        ((new @ means.T).argmax(dim=1), "you use the largest dot product, not the distance."),
+        (torch.cdist(new, features).argmin(dim=1), "you return positions of images, not labels."),
+    ]
+    wanted = distances.argmin(dim=1)
+    if not close(found, wanted):
+        explain(found, f"{start}", mistakes, "some labels are not those of the nearest mean.")
+
+
+# 03.5: does fine-tuning pay off on other images?
+
+COUNTS = ("images", "only frozen right", "only fine-tuned right")
+FASHION_KEYS = (*COUNTS, "frozen features", "fine-tuned", "pays off")
+CUTOUTS = (187, 7, 2, 0.914, 0.888, "cannot tell")
+
+
+@exercise("03.5")
 def check_fashion_report(answer: Any) -> None:
     """The form, numbers that fit each other, and a conclusion that fits the numbers."""
     report = report_of(answer, *FASHION_KEYS)
@@ -171,11 +228,13 @@ def check_fashion_report(answer: Any) -> None:
     if tuple(report[key] for key in FASHION_KEYS) == CUTOUTS:
         raise Hint("These are the numbers of cutouts, from the example. Use fashion-mini.")
     if images < 60 or images % 10:
-        raise Hint(f'"images" is {images}: the ten classes have equally many. See section 1.')
+        raise Hint(
+            f'"images" is {images}: the ten classes have equally many. See the first output.'
+        )
     for key in ("frozen features", "fine-tuned"):
         require_fraction(report[key], f'The accuracy of "{key}"')
     if frozen < 0.3:
-        raise Hint(f'"frozen features" is {frozen}, near chance level. Is it that of section 10?')
+        raise Hint(f'"frozen features" is {frozen}, near chance level. Is it that of section 8?')
     if abs((tuned - frozen) * images - (only_tuned - only_frozen)) > 0.0011 * images:
         raise Hint(
             f"The accuracies differ by {tuned - frozen:+.3f}, which is "
@@ -191,59 +250,3 @@ def check_fashion_report(answer: Any) -> None:
     because += f"of {p_value:.2g} between equally good methods"
     expected = better if p_value < 0.05 else "cannot tell"
     require_word(report, "pays off", ("yes", "no", "cannot tell"), expected, because)
-
-
-# 03.5: your own photographs: are they enough?
-
-EXAMPLE = {"mugs": 21, "plates": 20}
-FEWEST = 10
-WORDS = ("yes", "cannot tell")
-
-
-@exercise("03.5")
-def check_photo_report(answer: Any) -> None:
-    """The form, the interval against the baseline, and the end of the learning curve."""
-    keys = ("counts", "frozen features", "beats baseline", "curve", "more photographs")
-    report = report_of(answer, *keys)
-    counts, accuracy, curve = (report[key] for key in ("counts", "frozen features", "curve"))
-    _require_counts(counts)
-    require_fraction(accuracy, 'The accuracy of "frozen features"')
-    total = sum(counts.values())
-    baseline = max(counts.values()) / total
-    low, _ = accuracy_interval(round(accuracy * total), total)
-    because = f"the majority-class baseline has an accuracy of {baseline:.3f}; the interval of "
-    because += f"{accuracy} with {total} images starts at {low:.3f}"
-    require_word(report, "beats baseline", WORDS, WORDS[low <= baseline], because)
-    _require_curve(curve, min(counts.values()))
-    (before, std), (after, other_std) = (curve[number] for number in sorted(curve))
-    gain, noise = round(after - before, 6), max(std, other_std) / 2
-    because = f"the last step of your curve is {gain:+.3f}, half of the larger std is {noise:.3f}"
-    require_word(report, "more photographs", WORDS, WORDS[gain <= noise], because)
-
-
-def _require_counts(counts: Any) -> None:
-    if type(counts) is not dict or len(counts) < 2 or not all(map(is_count, counts.values())):
-        raise Hint('"counts" should be a dict from two class names or more to integers.')
-    if counts == EXAMPLE:
-        raise Hint("These are the mugs and plates of the example; what are your own classes?")
-    name = min(counts, key=counts.get)
-    if counts[name] < FEWEST:
-        raise Hint(
-            f"There are only {counts[name]} photographs of {name!r}. With fewer than {FEWEST} per "
-            "class the folds are too small to say anything."
-        )
-
-
-def _require_curve(curve: Any, smallest: int) -> None:
-    form = '"curve" should have two points, such as {8: (0.71, 0.12), 12: (0.74, 0.09)}'
-    if type(curve) is not dict or len(curve) != 2:
-        raise Hint(f"{form}.")
-    for number, point in curve.items():
-        pair = type(point) in (tuple, list) and len(point) == 2
-        if not is_number(number, 1) or not pair or not all(is_number(x, 0, 1) for x in point):
-            raise Hint(f"{form}: a number of images, then mean and std of the accuracy.")
-    if max(curve) >= smallest:
-        raise Hint(
-            f'"curve" has a point at {max(curve)} images per class, but your smallest class has '
-            f"{smallest}, and a part of them is held out."
-        )
