@@ -30,7 +30,7 @@ REPLACE = {
     r"(?:in|out)side of\b": "inside, outside",
     r"a GPU of NVIDIA|weights of torchvision": "an NVIDIA GPU, torchvision's weights",
     r"stands in (?:two|both) classes": "appears in two classes",
-    r"that are none\b|\bis none\b": "that are not …",
+    r"that are none\b|(?-i:\bis none\b)": "that are not …",
     r"but for rounding": "up to floating-point error",
     r"natural logarithm\b": "natural logarithms (nats)",
     r"how far luck": "how much chance could explain",

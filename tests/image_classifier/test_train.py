@@ -216,12 +216,13 @@ def test_an_unwritable_output_is_noticed_before_training(photos, trained, tmp_pa
 
 
 def test_an_unreadable_image_is_named_with_the_remedy(tmp_path):
+    data = tmp_path / "data"
     for name in ("a", "b"):
-        (tmp_path / name).mkdir()
+        (data / name).mkdir(parents=True)
         for number in range(5):
-            (tmp_path / name / f"{number}.jpg").write_bytes(b"no image")
+            (data / name / f"{number}.jpg").write_bytes(b"no image")
     with pytest.raises(DataError, match=r"\d\.jpg .* `python -m image_classifier prepare FOLDER`"):
-        train_classifier(tmp_path, tmp_path / "out", **FAST)
+        train_classifier(data, tmp_path / "out", **FAST)
 
 
 def test_class_names_that_are_not_utf_8(photos, tmp_path):
