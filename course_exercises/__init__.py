@@ -1,7 +1,7 @@
 """Exercises that check themselves, and predictions that are answered.
 
 >>> from course_exercises import check, compare
->>> check("02.1", output_size)  # an exercise: is the learner's function right?
+>>> check("02.1", size_after)  # an exercise: is the learner's function right?
 02.1: passed
 >>> compare("01.a", 0.3, 0.25, within=0.02)  # a prediction, written down before the result
 01.a: you said 0.3, it is 0.25: too high by 0.05.
