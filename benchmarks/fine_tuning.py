@@ -29,7 +29,7 @@ FACTORS = {
     "batch norm": ["eval mode", "train mode"],
     "ratio": [0.1, 1.0],  # of the backbone's learning rate to that of the head
 }
-GRIDS = {"SGD": [0.001, 0.01, 0.1, 1.0], "AdamW": [1e-4, 1e-3, 1e-2, 1e-1]}
+GRIDS = {"SGD": [0.001, 0.01, 0.1], "AdamW": [1e-4, 1e-3, 1e-2, 1e-1]}
 
 
 def split_backbone() -> tuple[nn.Module, nn.Module]:

@@ -18,7 +18,7 @@ def folds_move_the_accuracy(frozen):
 
 @claim(after="compare-scratch")
 def pretrained_features_win(gain, low, majority, scratch):
-    """Pretrained features win by some 25 to 30 points, and the interval is far from zero."""
+    """Pretrained features win by more than 20 points, and the interval is far from zero."""
     assert 0.2 < gain < 0.36
     assert low > 0.15
     assert scratch.mean() > majority + 0.1
@@ -50,17 +50,17 @@ def nothing_is_loaded(changed, answer, own):
 
 @claim(after="wrong-inputs")
 def unscaled_pixels_cost_most(mistakes):
-    """Unscaled pixels cost about 15 points; with random weights, accuracy falls to about 0.5."""
+    """Unscaled pixels cost about 14 points; with random weights, accuracy falls to about 0.5."""
     assert -0.2 < mistakes.loc["0 to 255", "difference"] < -0.1
     assert 0.42 < mistakes.loc["random weights", "accuracy"] < 0.58
 
 
 @claim(after="wrong-inputs")
 def imagenets_normalization_costs_points(mistakes):
-    """ImageNet's numbers cost about 4 points, and the interval excludes zero."""
+    """ImageNet's numbers cost about three points; zero is at the edge of the interval."""
     row = mistakes.loc["ImageNet's mean and std"]
-    assert -0.06 < row["difference"] < -0.015
-    assert row["upper end"] < 0
+    assert -0.06 < row["difference"] < -0.005
+    assert row["upper end"] < 0.015
 
 
 @claim(after="use-suggestion")
@@ -74,3 +74,16 @@ def features_drift(similarity, still, drifted):
     """The features of a frozen backbone change in train mode."""
     assert similarity.mean() < 0.8
     assert drifted < still - 0.02
+
+
+@claim(after="ablation-table")
+def no_recipe_beats_frozen_features(ablation, frozen):
+    """No recipe beats frozen features."""
+    assert ablation["accuracy"].max() < frozen[0].mean() + 0.02
+
+
+@claim(after="loss-curves")
+def epoch_0_is_the_best(loss_curves):
+    """Where the head is trained first, the log loss is lowest at epoch 0."""
+    for (head_first, *_), losses in loss_curves.items():
+        assert (losses.argmin() == 0) == (head_first == "yes")

@@ -180,9 +180,9 @@ def nearest_mean(features, labels, new_features):
 fashion_report = {
     "images": 187,
     "frozen features": 0.914,
-    "fine-tuned": 0.888,
-    "only frozen right": 7,
-    "only fine-tuned right": 2,
+    "fine-tuned": 0.904,
+    "only frozen right": 5,
+    "only fine-tuned right": 3,
     "pays off": "cannot tell",
 }
 
