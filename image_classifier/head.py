@@ -43,7 +43,7 @@ def fit_head(features: Tensor, targets: Tensor, seed: int = 0) -> LinearHead:
     """
     std, mean = torch.std_mean(features, dim=0)
     scale = 1 / std.clamp(min=1e-3)
-    standardized = (features - mean) * scale
+    standardized = (features - mean).mul_(scale)  # in place: many images need much memory
     # With fewer images than features, the weights lie in the span of the images: solve it there.
     basis = torch.linalg.qr(standardized.T)[0] if len(targets) < features.shape[1] else None
     x = (standardized if basis is None else standardized @ basis).numpy()

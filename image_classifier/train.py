@@ -120,13 +120,13 @@ class Part:
 
 def _fit(classifier: ImageClassifier, parts: Sequence[Part], seed: int) -> LinearHead:
     """Fit the head to the features of some splits."""
-    features = [readable_features(classifier, part.paths, part.digests) for part in parts]
+    features = torch.cat([readable_features(classifier, p.paths, p.digests) for p in parts])
     targets = torch.tensor([target for part in parts for target in part.files.targets])
     counts = targets.bincount(minlength=len(classifier.classes))
     if counts.min() < 2:  # cross-validation
         name = classifier.classes[counts.argmin()]
         raise DataError(f"Class {name!r} has one training image, but needs at least two.")
-    heads = [fit_head(torch.cat(features), targets, seed) if is_main_process() else None]
+    heads = [fit_head(features, targets, seed) if is_main_process() else None]
     if dist.is_initialized():
         dist.broadcast_object_list(heads)
     heads[0].copy_to(classifier.net.head[-1])

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from IPython.core.inputtransformer2 import TransformerManager
 
 from tools.claims import CLAIMS, check_claims, read_claims
 from tools.lint_notebooks import NOTEBOOKS
@@ -18,8 +19,9 @@ def names_before(nb, identity):
     """All names that a notebook assigns, imports or defines up to the cell with an id."""
     names = set()
     for cell in nb.cells:
-        if cell.cell_type == "code" and not cell.source.startswith("import importlib.util"):
-            for node in ast.walk(ast.parse(cell.source.replace("%%", "#").replace("%pip", "#"))):
+        if cell.cell_type == "code":
+            source = TransformerManager().transform_cell(cell.source)  # %pip is no Python
+            for node in ast.walk(ast.parse(source)):
                 if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
                     names.add(node.id)
                 names |= {alias.asname or alias.name for alias in getattr(node, "names", [])
