@@ -164,8 +164,8 @@ def _require_accuracy(got: Any) -> None:
     if close(got, wanted, 1e-6):
         return
     mistakes = [
-        ((correct / sizes).mean(), "This is the mean over batches. The small last one gets too much "
-         "weight: add up correct predictions and images."),
+        ((correct / sizes).mean(), "This is the mean over batches. The small last one gets too "
+         "much weight: add up correct predictions and images."),
         ((correct / sizes)[-1], "This is the last batch alone."),
         ((correct / sizes)[0], "This is the first batch alone: when does the loop return?"),
         (correct.sum(), "This is the number of correct predictions, not their share."),

@@ -40,7 +40,7 @@ def the_error_falls_then_rises(step_errors, best):
 def learning_rates_differ(fit_by_hand):
     """With 0.01 the loss is still falling after 150 steps, with 1.02 the loss grows."""
     slow, good, large = ([error for _, _, error in fit_by_hand(r)[2]] for r in (0.01, 0.1, 1.02))
-    assert slow[-1] < 0.99 * slow[-2]
+    assert slow[-1] < 0.96 * slow[-11]
     assert slow[-1] > 2 * good[-1]
     assert large[-1] > 100 * large[0]
 
