@@ -25,7 +25,7 @@ from course_utils.image_io import load_image
 
 @exercise("01.1")
 def check_to_picture(answer: Any) -> None:
-    """Color and gray, the ends of the range, and an argument that must stay unchanged."""
+    """Check color and gray, the ends of the range, and that the argument stays unchanged."""
     color = torch.rand(3, 5, 4, generator=torch.Generator().manual_seed(1))
     color[:, 0, 0], color[:, -1, -1] = 0.0, 1.0
     for name, tensor in {"color": color, "gray": color[:1, :, :2].contiguous()}.items():
@@ -70,7 +70,7 @@ ROWS = [("zebra", "train"), ("bee", "val"), ("ant", "train"), ("bee", "train"), 
 
 @exercise("01.2")
 def check_csv_dataset(answer: Any) -> None:
-    """Two splits of a small table; one of them lacks a class."""
+    """Check two splits of a small table; one of them lacks a class."""
     with TemporaryDirectory() as folder:
         table = Path(folder) / "images.csv"
         lines = ["file,label,split"]
@@ -154,7 +154,7 @@ DRAWS = 60
 
 @exercise("01.3")
 def check_digit_augmentation(answer: Any) -> None:
-    """It shifts and rotates a little, and mirrors nothing."""
+    """Check that it shifts and rotates a little, and mirrors nothing."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(1)
         outputs = [call(answer, _letter(), show="an image of a letter") for _ in range(DRAWS)]
@@ -175,18 +175,18 @@ def _require_small_changes(outputs: Tensor) -> None:
     corners = images[:, 0, [0, 0, -1, -1], [0, -1, 0, -1]]
     angles, mirrored = _poses(images)
     for is_wrong, problem in [
-        (kept < 0.4, "much of the figure has left the picture"),
+        (kept < 0.4, "much of the character is outside the image"),
         (corners.amax(dim=1) > 128, "there are white corners; these digits lie on black"),
-        (mirrored, "the figure is mirrored: what would that do to a 2?"),
-        (angles.abs() > 45, "the figure is turned by more than 45 degrees: a 6 becomes a 9"),
+        (mirrored, "the character is mirrored: what would that do to a 2?"),
+        (angles.abs() > 45, "the character is rotated by more than 45 degrees: a 6 may become a 9"),
     ]:
         if (share := is_wrong.float().mean()) > 0.03:
             raise Hint(f"In {share:.0%} of the results {problem}.")
     start = _centers(_letter()[None].float())
     if ((_centers(images) - start).norm(dim=1) > 0.7).float().mean() < 0.2:
-        raise Hint("The figure turns, but it hardly ever moves by a pixel.")
+        raise Hint("The character is rotated, but hardly ever shifted by a pixel.")
     if (angles.abs() >= 3).float().mean() < 0.2:
-        raise Hint("The figure moves, but it hardly ever turns by 3 degrees or more.")
+        raise Hint("The character is shifted, but hardly ever rotated by 3 degrees or more.")
 
 
 def _letter() -> Tensor:
@@ -235,7 +235,7 @@ CASE = "For 3 test images, of which number 1 is a copy of training image 3,"
 
 @exercise("01.4")
 def check_leaked(answer: Any) -> None:
-    """A copy elsewhere, near-duplicates, copies of copies, and no copy at all."""
+    """Check a copy elsewhere, near duplicates, copies of copies, and no copy at all."""
     generator = torch.Generator().manual_seed(1)
     train = torch.randint(256, (5, 3, 4, 4), dtype=torch.uint8, generator=generator)
     other = torch.randint(256, (2, 3, 4, 4), dtype=torch.uint8, generator=generator)
@@ -244,8 +244,8 @@ def check_leaked(answer: Any) -> None:
 
     if _leaks(answer, train, torch.stack([train[2].flip(-1), other[0]])):
         raise Hint(
-            "A mirrored training image counts as a copy in yours. It has the same pixels, so the "
-            "same mean, in other places: compare pixel by pixel."
+            "Your function counts a mirrored training image as a copy. It has the same pixels, so "
+            "the same mean, in other places: compare pixel by pixel."
         )
     almost = train[0].clone()
     almost[0, 0, 0] ^= 1
@@ -272,15 +272,17 @@ def _leaks(answer: Any, train: Tensor, test: Tensor) -> list[int]:
 def _require_one(found: list[int]) -> None:
     if found == []:
         raise Hint(
-            f"{CASE} yours finds none. A copy need not have the same index in both: compare each "
-            "test image with every training image."
+            f"{CASE} your function finds none. A copy need not have the same index in both: "
+            "compare each test image with every training image."
         )
     if found == [3]:
         raise Hint(f"{CASE} the result is [3]: this is the training image's index.")
     if 1 not in found:
         raise Hint(f"{CASE} the result should be [1], not {found}.")
     if found != [1]:
-        raise Hint(f"{CASE} yours finds {found}. Images may agree in a few pixels by chance.")
+        raise Hint(
+            f"{CASE} your function finds {found}. Images may agree in a few pixels by chance."
+        )
 
 
 # 01.5: a shortcut in the photographs
@@ -290,7 +292,7 @@ MOST = 3
 
 @exercise("01.5")
 def check_shortcut(answer: Any) -> None:
-    """One to three numbers per photograph, which predict the class better than the baseline."""
+    """Check one to three numbers per photograph: do they predict better than the baseline?"""
     images, targets = _photographs()
     values = np.array([_numbers(answer, image) for image in images])
     if not np.array_equal(values[0], _numbers(answer, images[0])):

@@ -7,14 +7,14 @@ from tools.claims import claim
 
 @claim(after="opening")
 def confident_predictions_fit(names, top):
-    """Its eight most confident predictions fit, with one reservation: the purple flower."""
+    """Seven of its eight most confident predictions are right; the flower is not a daisy."""
     fitting = {"Arabian camel", "fox squirrel", "strawberry", "Granny Smith", "bell pepper", "hen"}
     assert {names[i] for i in top} == fitting | {"hog", "daisy"}
 
 
 @claim(after="most-elongated")
 def five_of_eight_are_wrong(names, elongated):
-    """Five of these predictions are wrong; the corn (ear), the bus, the fire engine are right."""
+    """Five of these predictions are wrong; corn (ear), bus and fire engine are right."""
     found = ", ".join(names[i] for i in elongated)
     wanted = "plane, ear, can opener, triceratops, minibus, Dandie Dinmont, revolver, fire engine"
     assert found == wanted
@@ -31,7 +31,7 @@ def padding_corrects_four_of_five(padded_names, elongated):
 
 @claim(after="mistakes")
 def wrong_preprocessing_changes_predictions(costs):
-    """Without scaling, all predictions change; with the others, four or five in ten."""
+    """With values from 0 to 255, all predictions change; with the others, four or five in ten."""
     changed = costs["changed predictions"]
     assert changed["0 to 255"] == 1
     assert changed[["not normalized", "BGR", "another network's"]].between(0.36, 0.54).all()
@@ -45,20 +45,20 @@ def probabilities_hardly_tell(costs):
 
 @claim(after="transparency")
 def transparency_matters(converted, names):
-    """The colors hidden under transparent pixels appear, and predictions change."""
+    """The colors of transparent pixels appear, and predictions change."""
     assert converted > len(names) / 3
 
 
 @claim(after="baseline")
 def baseline_is_twice_one_in_six(baseline, most_frequent):
-    """35 %, twice as much as one in six."""
+    """35 %, twice as much as with six equal classes."""
     assert most_frequent == "mammals"
     assert round(baseline, 2) == 0.35
 
 
 @claim(after="own-transforms")
 def shared_transform_changes_all_validation_images(fraction_changed, val_part, fixed_val):
-    """Two of the brightness factors are practically never equal; own transforms are the remedy."""
+    """Two brightness factors are practically never equal; own transforms are the remedy."""
     assert fraction_changed(val_part) > 0.95
     assert fraction_changed(fixed_val) == 0
 
@@ -96,7 +96,7 @@ def imshow_clips_many_values(outside):
 
 @claim(after="findings")
 def all_six_problems_are_found(findings):
-    """We create six problems, and the health check finds them."""
+    """We add six files with problems, and the health check finds them."""
     found = {name.rpartition("/")[2] for name in findings["file"]}
     names = {"truncated.png", "text.jpg", "png-inside.jpg", "other-class.png", "rotated.jpg"}
     assert names | {"saved-again.jpg"} == found

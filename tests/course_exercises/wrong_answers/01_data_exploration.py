@@ -284,19 +284,19 @@ digit_augmentation = v2.Compose(
     [v2.RandomHorizontalFlip(), v2.RandomAffine(15, translate=(0.1, 0.1))]
 )
 
-# %% 01.3: turned by more than 45 degrees
+# %% 01.3: rotated by more than 45 degrees
 digit_augmentation = v2.RandomAffine(180, translate=(0.1, 0.1))
 
-# %% 01.3: hardly ever turns
+# %% 01.3: hardly ever rotated
 digit_augmentation = v2.RandomCrop(28, padding=3)
 
-# %% 01.3: hardly ever moves
+# %% 01.3: hardly ever shifted
 digit_augmentation = v2.RandomRotation(20)
 
 # %% 01.3: white corners
 digit_augmentation = v2.RandomAffine(20, translate=(0.1, 0.1), fill=255)
 
-# %% 01.3: left the picture
+# %% 01.3: outside the image
 digit_augmentation = v2.RandomAffine(20, translate=(0.6, 0.6))
 
 # %% 01.3: the shape must stay
