@@ -82,38 +82,6 @@ def image_folder(
     return ImageFiles(samples, list(files), transform, mode)
 
 
-def read_label_file(
-    path: str | Path, transform: Callable | None = None, mode: str | None = None
-) -> ImageFiles:
-    """Read a text file: first `# classes: name, name, ...`, then a line `path index` per image.
-
-    Relative paths start at the folder of the file.
-    """
-    path = Path(path)
-    header, *lines = path.read_text(encoding="utf-8-sig", errors="surrogateescape").split("\n")
-    if not header.startswith("# classes:"):
-        raise DataError(f"The first line of {path} is not `# classes: name, name, ...`.")
-    classes = [name.strip() for name in header.removeprefix("# classes:").split(",")]
-    samples = []
-    for line in filter(str.strip, lines):
-        file, _, label = line.strip().rpartition(" ")
-        if not label.isdecimal() or int(label) >= len(classes):
-            raise DataError(f"{line!r} in {path} does not end in the index of a class.")
-        samples.append((str(path.parent / file), int(label)))
-    return ImageFiles(samples, classes, transform, mode)
-
-
-def write_label_file(dataset: ImageFiles, path: str | Path) -> None:
-    """Write image files as a label file that `read_label_file` reads back."""
-    path = Path(path)
-    if odd := [name for name in dataset.classes if "," in name]:
-        raise DataError(f"{odd[0]!r} has a comma, which separates the classes in a label file.")
-    lines = [f"# classes: {', '.join(dataset.classes)}"]
-    for file, label in dataset.samples:
-        lines.append(f"{Path(os.path.relpath(file, path.parent)).as_posix()} {label}")
-    path.write_text("\n".join(lines) + "\n", encoding="utf-8", errors="surrogateescape")
-
-
 @dataclass(eq=False, repr=False)
 class InMemoryDataset(Dataset):
     """All images decoded once, as one uint8 tensor: the fastest way to train on small images.

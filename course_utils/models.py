@@ -1,11 +1,8 @@
 """The networks of the course, smallest first. All return logits."""
 
-from collections.abc import Sequence
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torchvision.models.resnet import BasicBlock, ResNet
 
 
 def count_parameters(model: nn.Module) -> int:
@@ -94,51 +91,3 @@ def whitening_conv(images: Tensor) -> nn.Conv2d:
     layer = nn.Conv2d(images.shape[1], 2 * len(filters), 2, bias=False)
     layer.weight.copy_(torch.cat([filters, -filters]).view_as(layer.weight))
     return layer.requires_grad_(False)
-
-
-class ConfigurableResNet(ResNet):
-    """torchvision's ResNet with any number of stages, and a stem for small images.
-
-    With the defaults, weights of torchvision's `resnet18` and `resnet34` fit. The stem "small"
-    keeps the resolution of images of about 32 pixels, which the stem "imagenet" would quarter.
-    """
-
-    def __init__(
-        self,
-        layers: Sequence[int],
-        num_classes: int = 1000,
-        in_channels: int = 3,
-        stem: str = "imagenet",
-        width: int = 64,
-    ) -> None:
-        """Build one stage of basic blocks per entry of `layers`; the first has `width` channels."""
-        nn.Module.__init__(self)  # that of ResNet always builds four stages
-        self._norm_layer, self.inplanes, self.dilation = nn.BatchNorm2d, width, 1
-        self.groups, self.base_width = 1, 64
-        if stem == "imagenet":
-            self.conv1 = nn.Conv2d(in_channels, width, 7, stride=2, padding=3, bias=False)
-            self.maxpool = nn.MaxPool2d(3, stride=2, padding=1)
-        elif stem == "small":
-            self.conv1 = nn.Conv2d(in_channels, width, 3, padding=1, bias=False)
-            self.maxpool = nn.Identity()
-        else:
-            raise ValueError(f"stem must be 'imagenet' or 'small', not {stem!r}.")
-        self.bn1, self.relu = nn.BatchNorm2d(width), nn.ReLU(inplace=True)
-        self.stages = [f"layer{number + 1}" for number in range(len(layers))]
-        for number, count in enumerate(layers):
-            blocks = self._make_layer(BasicBlock, width * 2**number, count, 2 if number else 1)
-            for block in blocks:
-                nn.init.zeros_(block.bn2.weight)  # a new block is the identity (Goyal et al. 2017)
-            self.add_module(self.stages[number], blocks)
-        self.avgpool = nn.AdaptiveAvgPool2d(1)
-        self.fc = nn.Linear(self.inplanes, num_classes)
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d):
-                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Compute logits (batch, num_classes) of images (batch, in_channels, height, width)."""
-        x = self.maxpool(self.relu(self.bn1(self.conv1(images))))
-        for stage in self.stages:
-            x = getattr(self, stage)(x)
-        return self.fc(self.avgpool(x).flatten(1))

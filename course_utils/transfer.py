@@ -15,7 +15,6 @@ from torch.utils.data import DataLoader, TensorDataset
 from course_utils.checkpoints import read_weights
 from course_utils.errors import WeightsError
 from course_utils.evaluation import predict_logits
-from course_utils.training import Callback, TrainerState
 
 with warnings.catch_warnings(action="ignore"):  # about widgets that a notebook may not have
     import timm
@@ -173,22 +172,6 @@ def parameter_groups(model: TransferModel, head_lr: float, backbone_lr: float) -
     """Make parameter groups for an optimizer, with a smaller rate for the pretrained backbone."""
     rates = {model.head: head_lr, model.backbone: backbone_lr}
     return [{"params": list(part.parameters()), "lr": rate} for part, rate in rates.items()]
-
-
-class GradualUnfreezing(Callback):
-    """Train the head, then one more stage per epoch, the last one first (Howard and Ruder 2018)."""
-
-    def __init__(self, backbone: Backbone) -> None:
-        """Use the stages of a backbone."""
-        self.stages = backbone.stages
-
-    def on_train_begin(self, run: TrainerState) -> None:
-        """Freeze the stages that are not to be trained yet."""
-        trained = len(run.history)
-        for number, stage in enumerate(reversed(self.stages)):
-            (unfreeze if number < trained else freeze)(stage)
-
-    on_epoch_end = on_train_begin
 
 
 def extract_features(backbone: Backbone, loader: DataLoader) -> TensorDataset:

@@ -15,17 +15,14 @@ from torchvision.transforms import v2
 
 from course_utils import datasets
 from course_utils.datasets import (
-    ImageFiles,
     InMemoryDataset,
     first_of_each_class,
     image_folder,
     load_in_memory,
     load_splits,
     make_loader,
-    read_label_file,
     split_folders,
     stratified_split,
-    write_label_file,
 )
 from course_utils.errors import DataError
 from course_utils.image_io import common_mode, load_image
@@ -172,53 +169,6 @@ class TestImageFolder:
                 image_folder(photos)
         finally:
             (photos / "fruit").chmod(0o755)
-
-
-class TestLabelFile:
-    def test_it_works_after_the_folder_has_moved_as_a_whole(self, photos, tmp_path):
-        folder = image_folder(photos)
-        (tmp_path / "lists").mkdir()
-        write_label_file(folder, tmp_path / "lists" / "all.txt")
-        moved = tmp_path / "elsewhere"
-        moved.mkdir()
-        for name in ("lists", "photos"):
-            shutil.move(tmp_path / name, moved)
-        back = read_label_file(moved / "lists" / "all.txt")
-        assert (back.classes, back.targets, back.mode) == (folder.classes, folder.targets, "RGB")
-        for (ours, _), (theirs, _) in zip(back.samples, image_folder(PHOTOS).samples, strict=True):
-            np.testing.assert_array_equal(load_image(ours), load_image(theirs))
-
-    @pytest.mark.parametrize("classes", [["große Vögel", "sea lion"], ["1", "2"], ["1", "0"]])
-    def test_names_are_read_back(self, classes, tmp_path):
-        files = ["a.png", "two words.png", "#1.png", "'quoted' (1).png", "日本 🐦.png", "1 2"]
-        files += [os.fsdecode(b"caf\xe9.png")]  # not UTF-8
-        samples = [(str(tmp_path / name), number % 2) for number, name in enumerate(files)]
-        write_label_file(ImageFiles(samples, classes, mode="L"), tmp_path / "index.txt")
-        read = read_label_file(tmp_path / "index.txt")
-        assert read.samples == samples and read.classes == classes
-
-    def test_labels_are_indices_also_of_classes_that_are_called_by_numbers(self, tmp_path):
-        (tmp_path / "index.txt").write_text("# classes: 1, 2, 3\nbirds/a.png 1\r\n\nb c.png 0\n")
-        dataset = read_label_file(tmp_path / "index.txt")
-        assert dataset.classes == ["1", "2", "3"]
-        assert dataset.samples == [
-            (str(tmp_path / "birds" / "a.png"), 1),
-            (str(tmp_path / "b c.png"), 0),
-        ]
-
-    @pytest.mark.parametrize("line", ["a.png 2", "a.png cat", "a.png -1", "a.png"])
-    def test_a_label_that_is_no_index_is_refused(self, line, tmp_path):
-        (tmp_path / "index.txt").write_text(f"# classes: cat, dog\na.png 0\n{line}\n")
-        with pytest.raises(DataError, match=f"'{line}' in .*index.txt does not end in the index"):
-            read_label_file(tmp_path / "index.txt")
-
-    def test_a_file_without_classes_and_a_class_with_a_comma_are_refused(self, tmp_path):
-        (tmp_path / "index.txt").write_text("a.png 0\n")
-        with pytest.raises(DataError, match="The first line of .*index.txt is not `# classes"):
-            read_label_file(tmp_path / "index.txt")
-        with pytest.raises(DataError, match="'one, two' has a comma"):
-            write_label_file(ImageFiles([], ["one, two", "b"]), tmp_path / "new.txt")
-        assert not (tmp_path / "new.txt").exists()
 
 
 @pytest.fixture(scope="module")

@@ -6,16 +6,22 @@ import pytest
 import torch
 from captum.attr import LayerGradCam, Occlusion
 from torch import nn
+from torchvision.models.resnet import BasicBlock, ResNet
 
 from course_utils import explain, transfer
-from course_utils.models import AllConvNet, ConfigurableResNet, SmallCNN
+from course_utils.models import AllConvNet, SmallCNN
 from course_utils.training import eval_mode
+
+
+def small_resnet():
+    return ResNet(BasicBlock, [1, 1, 1, 1], num_classes=5)
+
 
 # Each kind of network of the course, with its last layer that outputs feature maps.
 NETWORKS = {
     "SmallCNN": (lambda: SmallCNN(3, 5, width=4), "features.4"),
     "AllConvNet": (lambda: AllConvNet(3, 5), "classifier"),
-    "ResNet": (lambda: ConfigurableResNet((1, 1), 5, stem="small", width=4), "layer2"),
+    "ResNet": (small_resnet, "layer4"),
     "EfficientNet": (
         lambda: transfer.TransferModel(transfer.build_backbone(weights=None), 5),
         "backbone.net.bn2",
@@ -161,7 +167,7 @@ def test_border_color_is_the_median_of_the_border():
 
 
 def test_captured_activations_have_gradients(images):
-    net = ConfigurableResNet((1, 1), 5, stem="small", width=4)  # its ReLUs work in place
+    net = small_resnet()  # its ReLUs work in place
     arrived = []
     handle = net.layer1.register_full_backward_hook(lambda *given: arrived.append(given[2][0]))
     net(images)[:, 2].sum().backward()

@@ -4,54 +4,9 @@ import math
 
 import pytest
 import torch
-import torchvision
 from torch import nn
 
 from course_utils import models
-from course_utils.models import ConfigurableResNet
-
-
-@pytest.mark.parametrize(
-    ("name", "layers"), [("resnet18", (2, 2, 2, 2)), ("resnet34", (3, 4, 6, 3))]
-)
-def test_resnet_is_the_one_of_torchvision(name, layers):
-    theirs = torchvision.models.get_model(name, weights=None).eval()
-    ours = ConfigurableResNet(layers).eval()
-    assert list(ours.state_dict()) == list(theirs.state_dict())
-    ours.load_state_dict(theirs.state_dict())
-    images = torch.randn(1, 3, 64, 64)
-    with torch.no_grad():
-        torch.testing.assert_close(ours(images), theirs(images))
-
-
-def test_each_block_of_a_new_resnet_is_the_identity():
-    net = ConfigurableResNet((2, 1), num_classes=3, stem="small", width=8)
-    x = torch.rand(2, 8, 5, 5)
-    for block in net.layer1:
-        assert torch.equal(block(x), x)
-    shortcut = net.layer2[0].downsample
-    assert torch.equal(net.layer2[0](x), shortcut(x).relu())
-
-
-@pytest.mark.parametrize("stages", [1, 3, 5])
-@pytest.mark.parametrize(("stem", "size"), [("small", 28), ("imagenet", 7)])
-def test_the_small_stem_keeps_the_resolution(stages, stem, size):
-    net = ConfigurableResNet([1] * stages, 10, in_channels=1, stem=stem, width=4).eval()
-    sizes = []
-    net.layer1.register_forward_hook(lambda *args: sizes.append(args[-1].shape[-2:]))
-    assert net(torch.zeros(1, 1, 28, 28)).shape == (1, 10)
-    assert sizes == [(size, size)]
-    assert net.fc.in_features == 4 * 2 ** (stages - 1)
-
-
-def test_convolutions_of_a_new_resnet_have_the_standard_deviation_of_he():
-    weight = ConfigurableResNet((1, 1, 1, 1)).layer4[0].conv2.weight
-    assert weight.std().item() == pytest.approx(math.sqrt(2 / (9 * 512)), rel=0.01)
-
-
-def test_an_unknown_stem_is_refused():
-    with pytest.raises(ValueError, match="'imagenet' or 'small', not 'large'"):
-        ConfigurableResNet((1,), stem="large")
 
 
 @pytest.mark.parametrize("size", [(8, 8), (28, 28), (64, 48), (33, 65)])

@@ -13,10 +13,8 @@ from torchvision.models import mobilenet_v3_small
 from course_utils import transfer
 from course_utils.checkpoints import read_weights
 from course_utils.errors import WeightsError
-from course_utils.training import TrainerState, fit
 from course_utils.transfer import (
     BACKBONES,
-    GradualUnfreezing,
     TransferModel,
     build_backbone,
     load_matching,
@@ -181,36 +179,6 @@ def test_parameter_groups_hold_every_parameter_once(small):
     grouped = [id(p) for group in (head, body) for p in group["params"]]
     assert sorted(grouped) == sorted(id(p) for p in small.parameters())
     assert {id(p) for p in head["params"]} == {id(p) for p in small.head.parameters()}
-
-
-def learning_stages(backbone):
-    return [any(p.requires_grad for p in stage.parameters()) for stage in backbone.stages]
-
-
-def test_gradual_unfreezing_starts_at_the_last_stage(small):
-    unfreezing = GradualUnfreezing(small.backbone)
-    run = TrainerState(small, None, None, None, [], epochs=20)
-    unfreezing.on_train_begin(run)
-    found = [sum(learning_stages(small.backbone))]
-    for epoch in range(1, 21):
-        run.history.rows.append({"epoch": epoch})
-        unfreezing.on_epoch_end(run)
-        found.append(sum(learning_stages(small.backbone)))
-        stages = learning_stages(small.backbone)
-        assert stages == sorted(stages)  # those that learn are the last ones
-    assert found == [min(epoch, len(small.backbone.stages)) for epoch in range(21)]
-    del run.history.rows[4:]
-    unfreezing.on_train_begin(run)  # as in a run that was resumed after four epochs
-    assert sum(learning_stages(small.backbone)) == 4
-
-
-def test_in_the_first_epoch_only_the_head_changes(small):
-    loader = DataLoader(TensorDataset(images(8), torch.arange(8) % 3), batch_size=4)
-    optimizer = torch.optim.SGD(transfer.parameter_groups(small, 0.1, 0.1))
-    before = copy.deepcopy(small.state_dict())
-    fit(small, loader, loader, optimizer, 1, callbacks=[GradualUnfreezing(small.backbone)])
-    changed = {k for k, v in small.state_dict().items() if not torch.equal(v, before[k])}
-    assert changed == {"head.1.weight", "head.1.bias"}
 
 
 def test_features_come_in_order_and_do_not_depend_on_the_batches(pretrained):
