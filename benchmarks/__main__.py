@@ -5,7 +5,7 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
-from benchmarks import course, feeding, labels, step, timing, to_accuracy, transfer
+from benchmarks import course, features, feeding, labels, step, timing, to_accuracy, transfer
 from course_utils.errors import DataError
 from course_utils.paths import display_path, output_folder
 
@@ -15,6 +15,7 @@ COMPARISONS = {
     "feeding": feeding.compare,
     "step": step.compare,
     "transfer": transfer.compare,
+    "features": features.compare,
     "labels": labels.compare,
     "course": course.compare,
 }

@@ -37,7 +37,7 @@ class _Picture:
 
 
 def check_folder(root: str | Path) -> pd.DataFrame:
-    """Look through a folder of images for what breaks or falsifies a training run.
+    """Look through a folder of images for what breaks a training run or makes its results wrong.
 
     The folder holds one subfolder per class, or such folders in train/, val/ and test/.
 

@@ -137,7 +137,7 @@ def _computed(
     classifier: ImageClassifier, paths: Sequence[str], wanted: Sequence[int], problems: dict
 ) -> Iterator[tuple[list[int], Tensor]]:
     """Yield indices and float16 features in batches; collect problems."""
-    compute = _feature_function(classifier)
+    compute = feature_function(classifier)
     for indices, images in _batches(classifier, paths, wanted, problems):
         yield indices, compute(images)
 
@@ -183,7 +183,7 @@ def _setting(classifier: ImageClassifier) -> str:
     return " ".join(map(str, (*parts, digest.hexdigest()[:16], device.type, amp_dtype(device))))
 
 
-def _feature_function(classifier: ImageClassifier) -> Callable[[Tensor], Tensor]:
+def feature_function(classifier: ImageClassifier) -> Callable[[Tensor], Tensor]:
     """Return a function from uint8 images to float16 features, as they are cached."""
     backbone = fold_batch_norm(classifier.net.backbone).to(memory_format=torch.channels_last)
     device = classifier.mean.device

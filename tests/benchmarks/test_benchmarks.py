@@ -7,7 +7,7 @@ import sys
 import pytest
 import torch
 
-from benchmarks import course, feeding, reference, timing, to_accuracy
+from benchmarks import course, features, feeding, reference, timing, to_accuracy
 from course_utils.datasets import InMemoryDataset
 
 
@@ -15,7 +15,10 @@ def test_the_command_explains_itself(monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["benchmarks", "--help"])
     with pytest.raises(SystemExit, match="0"):
         runpy.run_module("benchmarks", run_name="__main__")
-    assert "--only {fashion,cifar,feeding,step,transfer,labels,course}" in capsys.readouterr().out
+    assert (
+        "--only {fashion,cifar,feeding,step,transfer,features,labels,course}"
+        in capsys.readouterr().out
+    )
 
 
 @pytest.mark.parametrize(("unit", "ratio"), [("s", 0.5), ("MB", 0.5), ("images/s", 2.0)])
@@ -77,6 +80,14 @@ def test_the_loaders_are_compared_on_the_same_photographs(monkeypatch, tmp_path)
     found = feeding.compare(argparse.Namespace(rounds=1))
     assert len(found) == 6
     assert all(row.value > 0 for row in found)
+
+
+def test_features_are_compared_with_their_limit(monkeypatch, tmp_path):
+    monkeypatch.setenv("COURSE_OUTPUT", str(tmp_path))
+    monkeypatch.setattr(feeding, "COUNT", 4)
+    found = features.compare(argparse.Namespace(rounds=1))
+    assert [row.contender for row in found][1] == "compute_features"
+    assert "of the limit" in found[1].note
 
 
 def test_a_command_is_measured_with_its_children():
