@@ -15,7 +15,7 @@ from course_exercises.reports import report_of
 
 @exercise("00.1")
 def check_distances(answer: Any) -> None:
-    """Different numbers of points, then equal ones, then points of one coordinate."""
+    """Try different numbers of points, then equal ones, then points with one coordinate."""
     for rows, columns, dimensions in ((3, 2, 2), (2, 2, 3), (1, 4, 1)):
         generator = torch.Generator().manual_seed(rows)
         a = torch.randint(10, (rows, dimensions), generator=generator).float()
@@ -65,14 +65,14 @@ FUNCTIONS: list[tuple[str, Callable[[Tensor], Tensor], list]] = [
 
 @exercise("00.2")
 def check_slope(answer: Any) -> None:
-    """Three functions, x left as it was, a second call, and an x that has a gradient already."""
+    """Try three functions, an unchanged x, and an x that already has a gradient."""
     for name, function, points in FUNCTIONS:
         x = torch.tensor(points)
         show = f"{name}, the tensor {points}"
         _require_slopes(call(answer, function, x, show=show), function, points, f"For {show}")
         if x.requires_grad:
             raise Hint(
-                "The slopes are right, but afterwards x requires gradients. Work on a copy: "
+                "The slopes are correct, but afterwards x requires gradients. Work on a copy: "
                 "x.detach().clone()."
             )
     x = torch.tensor([1.0, 2.0], requires_grad=True)
@@ -124,7 +124,7 @@ LOADER = "a model and a loader with batches of 4, 4 and 1 images"
 
 
 class _Probe(nn.Module):
-    """Returns the mean pixel of each image as its logit, with the wrong sign in training mode."""
+    """Return the mean pixel of each image as its logit, with the wrong sign in training mode."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -134,12 +134,12 @@ class _Probe(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         self.calls.append((self.training, torch.is_grad_enabled()))
         sign = -1 if self.training else 1
-        return sign * self.weight * images.flatten(start_dim=1).mean(dim=1)
+        return sign * self.weight.to(images.device) * images.flatten(start_dim=1).mean(dim=1)
 
 
 @exercise("00.3")
 def check_accuracy(answer: Any) -> None:
-    """Batches of different sizes, a model in training mode, logits between 0 and 0.5."""
+    """Try batches of different sizes, a model in training mode, and logits between 0 and 0.5."""
     loader = [
         (torch.tensor(logits)[:, None, None, None].expand(-1, 1, 2, 2), torch.tensor(labels))
         for logits, labels in BATCHES
@@ -168,9 +168,10 @@ def _require_accuracy(got: Any) -> None:
          "much weight: add up correct predictions and images."),
         ((correct / sizes)[-1], "This is the last batch alone."),
         ((correct / sizes)[0], "This is the first batch alone: when does the loop return?"),
-        (correct.sum(), "This is the number of correct predictions, not their share."),
-        (1 - wanted, "This is the share of wrong predictions."),
-        (at_half.sum() / sizes.sum(), "Logits are not probabilities: the limit is not 0.5."),
+        (correct.sum(), "This is the number of correct predictions: divide it by the number of "
+         "images."),
+        (1 - wanted, "This is the error rate, the share of wrong predictions."),
+        (at_half.sum() / sizes.sum(), "Logits are not probabilities: the threshold is not 0.5."),
         (correct.sum() / (len(sizes) * sizes[0]), "The last batch has fewer images than the first: "
          "do not divide by batches times batch size."),
     ]  # fmt: skip
@@ -178,10 +179,10 @@ def _require_accuracy(got: Any) -> None:
     explain(got, start, mistakes, "Count correct predictions and images over all batches.")
 
 
-def _correct(limit: float) -> Tensor:
+def _correct(threshold: float) -> Tensor:
     """Count the correct predictions of each batch."""
     pairs = [(torch.tensor(logits), torch.tensor(labels)) for logits, labels in BATCHES]
-    return torch.stack([((logits > limit) == labels).sum() for logits, labels in pairs])
+    return torch.stack([((logits > threshold) == labels).sum() for logits, labels in pairs])
 
 
 # 00.4: an error message
@@ -195,7 +196,7 @@ NO_TENSOR_ERRORS = (NameError, SyntaxError, ImportError, ZeroDivisionError, Attr
 
 @exercise("00.4")
 def check_my_error(answer: Any) -> None:
-    """An error that is new, its message quoted, its fix working, its cause in a sentence."""
+    """Require a new error, a part of its message, a fix that works, and a cause in a sentence."""
     report = report_of(answer, "broken", "fixed", "words", "cause")
     for key in ("broken", "fixed"):
         if not callable(report[key]):

@@ -128,7 +128,7 @@ def accuracy(model, loader):
     return correct / sum(len(labels) for _, labels in loader)
 
 
-# %% 00.3: the limit is not 0.5
+# %% 00.3: the threshold is not 0.5
 @torch.no_grad()
 def accuracy(model, loader):
     model.eval()
