@@ -22,16 +22,21 @@ def boxes(nb: NotebookNode) -> list[tuple[int, str]]:
 
 
 def measured(nb: NotebookNode, position: int) -> str:
-    """Return what the code cells below a box printed, up to the next text."""
-    printed = []
+    """Return what the code cells below a box printed, up to the next text, or the cell above it."""
+    below = []
     for cell in nb.cells[position + 1 :]:
         is_prompt = "Predict first" in cell.source and not cell.source.startswith("#")
-        if cell.cell_type == "markdown" and not is_prompt:
+        if cell.cell_type == "markdown" and not (is_prompt and not _printed(below)):
             break
         tags = cell.metadata.get("tags", ())
         if cell.cell_type == "code" and not any(tag.startswith("feedback-") for tag in tags):
-            printed += [_text_of(output) for output in cell.outputs]
-    return "\n".join(text for text in printed if text)
+            below.append(cell)
+    return _printed(below) or _printed(nb.cells[position - 1 : position])
+
+
+def _printed(cells: list[NotebookNode]) -> str:
+    texts = [_text_of(output) for cell in cells for output in cell.get("outputs", ())]
+    return "\n".join(filter(None, texts))
 
 
 def _text_of(output: NotebookNode) -> str:

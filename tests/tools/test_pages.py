@@ -21,18 +21,17 @@ GLOSSARY = (NOTEBOOKS / "glossary.md").read_text("utf-8")
 TERMS = re.findall(r"^### (.+)$", GLOSSARY, re.MULTILINE)
 GUIDE = (ROOT / "TEACHING.md").read_text("utf-8")
 KNOWN_MISTAKES = {
-    "batch accuracies rounded and averaged": "averaging what should be added up",
+    "batch accuracies rounded and averaged": "averaging accuracies of batches",
     "validation images augmented": "validation images augmented by accident",
     "eval mode for all of training": "a typo in the name of a phase",
-    "mean of per-image deviations": "the mean of the standard deviations",
+    "mean of per-image deviations": "averaging the standard deviations",
     "state of the optimizer lost": "made anew every epoch",
     "divided by a full last batch": "dividing by `len(loader) * batch_size`",
-    "an index too many": "one too many",
     "correct predictions shown as mistakes": "the wrong pictures",
     "a batch size of 1": "a batch size of 1 for measuring",
-    "decoding to count": "opening every image to count labels",
+    "decoding to count": "decoding images to count labels",
     "rows and columns": "rows and columns swapped",
-    "unpickling": "unpickling files from strangers",
+    "unpickling": "unpickling untrusted files",
 }
 
 
