@@ -51,7 +51,7 @@ def _why_not(got: Any, wanted: int, size: int, layers: Layers) -> str:
     [(kernel, padding, stride)] = layers
     room = size + 2 * padding - kernel
     if isinstance(got, float) and not got.is_integer():
-        return ": there is no half a pixel. Which division gives integers?"
+        return ": there are no half pixels. Which division gives integers?"
     if stride > 1 and same(got, wanted + 1):
         return ": a window that would stick out at the end does not count."
     if padding and same(got, (room - padding) // stride + 1):
@@ -216,7 +216,7 @@ def _require_nonlinearity(net: nn.Module) -> None:
     one, other, none = images[:1], images[1:2], torch.zeros_like(images[:1])
     parts = net(one) + net(other) - net(none)
     if close(net(one + other), parts, 1e-4 * float(parts.abs().max())):
-        raise Hint("Nothing in it is non-linear: without activation functions its layers are one.")
+        raise Hint("Nothing in it is non-linear: its layers amount to a single one.")
 
 
 def _require_gradients(net: nn.Module) -> None:
@@ -273,7 +273,7 @@ def _interval_of(name: str, pair: dict) -> tuple[float, float]:
         raise Hint(f'"{name}": {images} images are too few for a useful interval; take {FEWEST}.')
     low, high = accuracy_interval(correct, images)
     if high < 0.5:
-        raise Hint(f'"{name}": {correct} of {images} is clearly worse than guessing: the errors?')
+        raise Hint(f'"{name}": {correct} of {images} is worse than guessing. Are these the errors?')
     if not close(pair["interval"], (low, high), 0.0051):
         raise Hint(
             f'"{name}": the 95 % interval of {correct} of {images} is not '

@@ -1,7 +1,7 @@
 """Notebook 02: wrong answers, each with words of the hint that it must get."""
 
 
-# %% 02.1: no half a pixel
+# %% 02.1: no half pixels
 def size_after(size, layers):
     for layer in layers:
         kernel, padding, stride = layer
@@ -229,7 +229,7 @@ two_pairs = {
     "guess": "right",
 }
 
-# %% 02.4: clearly worse than guessing
+# %% 02.4: worse than guessing
 two_pairs = {
     "hard": {
         "classes": ("Pullover", "Coat"),
