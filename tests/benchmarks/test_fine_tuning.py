@@ -1,5 +1,6 @@
 """The ablation of fine-tuning trains what its recipe says."""
 
+import pandas as pd
 import pytest
 import torch
 
@@ -20,3 +21,20 @@ def test_batch_norm_moves_in_train_mode_only(batch_norm):
     ]
     assert any("conv" in name for name in moved)
     assert any("running_mean" in name for name in moved) == (batch_norm == "train mode")
+
+
+@pytest.mark.parametrize(
+    ("accuracies", "at_edge"), [([0.8, 0.9, 0.7], False), ([0.9, 0.8, 0.7], True)]
+)
+def test_a_best_rate_at_the_edge_of_the_grid_is_marked(accuracies, at_edge):
+    recipe = {"optimizer": "SGD", "head first": True, "batch norm": "eval mode", "ratio": 0.1}
+    rates = fine_tuning.GRIDS["SGD"]
+    table = pd.DataFrame(
+        [
+            recipe | {"rate": rate, "accuracy": accuracy}
+            for rate, accuracy in zip(rates, accuracies, strict=True)
+        ]
+    )
+    best = fine_tuning.best_rates(table)
+    assert best["accuracy"].tolist() == [0.9]
+    assert best["at_edge"].tolist() == [at_edge]
