@@ -127,11 +127,12 @@ def rule_size(nb: NotebookNode, name: str) -> Findings:
     if name.startswith(NOT_YET):
         return
     code = [cell.source for _, cell in code_cells(nb)]
-    text = [cell.source for cell in nb.cells if cell.cell_type == "markdown"]
+    cells = [cell.source for cell in nb.cells if cell.cell_type == "markdown"]
+    text = re.sub(r"^Open it in \[Colab\].*", "", "\n".join(cells), flags=re.MULTILINE)
     assertions = re.findall(r"^\s*assert\b", "\n".join(code), re.MULTILINE)
     for count, limit, what in (
         (len(code), MOST_CODE_CELLS, "code cells"),
-        (len(" ".join(text).split()), MOST_WORDS, "words of text"),
+        (len(text.split()), MOST_WORDS, "words of text"),
         (len(assertions), MOST_ASSERTIONS, "assertions; move claims to tests/claims"),
     ):
         if count > limit:

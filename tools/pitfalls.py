@@ -35,8 +35,10 @@ def measured(nb: NotebookNode, position: int) -> str:
 
 
 def _printed(cells: list[NotebookNode]) -> str:
-    texts = [_text_of(output) for cell in cells for output in cell.get("outputs", ())]
-    return "\n".join(filter(None, texts))
+    outputs = [output for cell in cells for output in cell.get("outputs", ())]
+    texts = [text for output in outputs if (text := _text_of(output))]
+    alts = [output.get("metadata", {}).get("image/png", {}).get("alt", "") for output in outputs]
+    return "\n".join(texts or filter(None, alts))
 
 
 def _text_of(output: NotebookNode) -> str:

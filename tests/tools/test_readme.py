@@ -31,7 +31,7 @@ def test_the_command_exists(command, monkeypatch):
     if words[0] == "make":
         targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
         assert words[1] in targets
-        assert all(re.match(r"(ARGS|PYTHON|REPO|BRANCH)=", word) for word in words[2:])
+        assert all(re.match(r"(ARGS|PYTHON|REPO|BRANCH|SEEDS)=", word) for word in words[2:])
         command = {"course": "run", "notebooks": "execute"}.get(words[1])
         given = [word.removeprefix("ARGS=").split() for word in words if word.startswith("ARGS=")]
         words = ["-m", "tools", command, *given[0]] if command and given else []
