@@ -228,8 +228,13 @@ def check(words, result, before, after):
     }
 
 
+# ODD_CALLS=1000 looks for more.
+COUNT = int(os.environ.get("ODD_CALLS", "150"))
+
+
+@pytest.mark.long
 @pytest.mark.parametrize(
-    ("seed", "count"), [(0, 40), pytest.param(1, 1000, marks=pytest.mark.thorough)]
+    ("seed", "count"), [(0, 40), pytest.param(1, COUNT, marks=pytest.mark.thorough)]
 )
 def test_odd_calls(seed, count, world, run):
     caller, codes = Caller(world, seed), set()
@@ -248,4 +253,4 @@ def test_odd_calls(seed, count, world, run):
         codes.add((words[0], result.code))
     assert {(name, 2) for name in ("train", "evaluate", "predict", "export")} <= codes
     assert ("predict", 0) in codes
-    assert count < 1000 or ("train", 0) in codes
+    assert count < 150 or ("train", 0) in codes
