@@ -2,7 +2,6 @@
 #   make course ARGS="--only 02 --tiny"    make test ARGS="-k run"    make course PYTHON=python3.12
 
 PYTHON ?= python3
-SEEDS ?= 0
 VENV := .venv
 RUN := $(VENV)/bin/python
 READY := $(VENV)/.ready
@@ -22,7 +21,7 @@ test-long: $(READY) ## run the tests that take minutes (ARGS go to pytest)
 	$(RUN) -m pytest -n 2 --maxschedchunk 1 -m thorough $(ARGS)
 
 claims: $(READY) ## check what the notebooks claim, with SEEDS="0 1 2 3 4" (ARGS: 02 03 ...)
-	$(RUN) -m tools claims --seeds "$(SEEDS)" $(ARGS)
+	$(RUN) -m tools claims $(if $(SEEDS),--seeds "$(SEEDS)") $(ARGS)
 
 bench: $(READY) ## measure how fast the course is, against other ways (ARGS: see python -m benchmarks --help)
 	$(RUN) -m benchmarks $(ARGS)

@@ -22,6 +22,8 @@ NOT_RUN = {
     "-m pip wheel --no-deps --wheel-dir dist .": "test_set_up.py",
     "-m pytest -n 2 --maxschedchunk 1": "this is one of the tests",
     "-m pytest --nbval --nbval-current-env notebooks": "a job of .github/workflows/tests.yml",
+    '-m tools claims --seeds "0 1 2 3 4"': "tests/claims runs one seed",
+    "-m benchmarks.fine_tuning": "an hour; test_fine_tuning.py runs parts",
     "-m benchmarks": "half an hour; test_benchmarks.py runs parts",
     "-m jupyter lab notebooks": "test_no_network.py",
     "-m tensorboard.main --logdir build/06/logs --samples_per_plugin images=200": (

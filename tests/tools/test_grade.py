@@ -323,8 +323,9 @@ def test_each_check_is_replaced(notebook):
 @pytest.mark.parametrize("tags", [True, False])
 def test_set_up_and_parameters_are_those_of_the_course(notebook, tags):
     nb = deepcopy(notebook)
-    tagged(nb, "setup").source = "import math\n\nimport matplotlib.pyplot as plt\n1 / 0"
-    tagged(nb, "parameters").source = 'data = "my photos"\nepochs = 300'
+    tagged(nb, "setup").source += "\n1 / 0"
+    parameters = tagged(nb, "parameters")
+    parameters.source = parameters.source.replace("cutouts", "my photos").replace("3", "300")
     if not tags:
         for cell in nb.cells:
             cell.metadata.clear()
@@ -339,5 +340,5 @@ def test_set_up_and_parameters_that_were_removed_come_back(notebook):
     nb = deepcopy(notebook)
     nb.cells = nb.cells[3:]
     nb = with_course_cells(nb, notebook)
-    tags = [cell.metadata.tags for cell in nb.cells[:3]]
-    assert tags == [["setup"], ["parameters"], ["injected-parameters"]]
+    tags = [set(cell.metadata.tags) - {"hide-input"} for cell in nb.cells[:3]]
+    assert tags == [{"setup"}, {"parameters"}, {"injected-parameters"}]

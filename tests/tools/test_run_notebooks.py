@@ -50,7 +50,7 @@ def test_one_failure_does_not_stop_the_others(ran, tmp_path):
     ended, output, (out, err) = ran
     assert ended == 1
     assert err == ""
-    error = "cell 5/7 (2. More): ValueError: too small"
+    error = "cell 6/8 (2. More): ValueError: too small"
     assert f"92_broken: failed at {error} (" in out
     table = [re.split(r"\s{2,}", line) for line in out.splitlines() if re.match(r"9\d_\w+ ", line)]
     assert [[name, ended, last] for name, ended, _, last in table] == [
@@ -81,7 +81,7 @@ def test_the_html_is_complete_and_requests_nothing(ran):
                 address.startswith("data:") for pair in loaded for address in pair if address
             )
     assert "accuracy 0.750" in index
-    assert "failed at cell 5/7 (2. More): ValueError: too small" in index
+    assert "failed at cell 6/8 (2. More): ValueError: too small" in index
 
 
 def test_parameters_come_from_the_command_line_and_the_index_keeps_earlier_runs(course, tmp_path):
@@ -167,8 +167,8 @@ def test_a_slow_cell_and_a_dead_kernel_fail(course, tmp_path):
     slow = Run(course("91_slow"), small_notebook(code("import time\ntime.sleep(60)")), timeout=5)
     dead = Run(course("92_dead"), small_notebook(code("import os\nos._exit(3)")))
     run_notebooks([slow, dead], tmp_path, jobs=2)
-    assert slow.error == "cell 5/6 (2. More): took longer than 5 seconds"
-    assert dead.error.startswith("cell 5/6 (2. More): Kernel died")
+    assert slow.error == "cell 6/7 (2. More): took longer than 5 seconds"
+    assert dead.error.startswith("cell 6/7 (2. More): Kernel died")
 
 
 def test_kernels_share_the_cores_unless_the_environment_says_otherwise(monkeypatch):
@@ -267,5 +267,5 @@ def test_executing_in_place_writes_nothing_of_a_failure(course, capsys):
     path = course("91_small", code("1 / 0"))
     before = path.read_bytes()
     assert status("execute") == 1
-    assert "91_small: failed at cell 5/6 (2. More): ZeroDivisionError" in capsys.readouterr().out
+    assert "91_small: failed at cell 6/7 (2. More): ZeroDivisionError" in capsys.readouterr().out
     assert path.read_bytes() == before
