@@ -67,7 +67,8 @@ def setup(app: Sphinx) -> None:
         raise nodes.SkipNode
 
     def block(writer: HTML5Translator, node: nodes.math_block) -> None:
-        writer.body.append(convert(node.astext(), display="block"))
+        equation = convert(node.astext(), display="block")
+        writer.body.append(f'<div class="equation" tabindex="0">{equation}</div>')
         raise nodes.SkipNode
 
     app.add_html_math_renderer("mathml", (inline, None), (block, None))
