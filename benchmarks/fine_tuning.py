@@ -13,7 +13,7 @@ from itertools import product
 import pandas as pd
 import torch
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import StratifiedKFold
+from sklearn.model_selection import StratifiedKFold, cross_val_predict
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
@@ -25,6 +25,7 @@ from course_utils.transfer import build_backbone
 from course_utils.transforms import scale_and_normalize
 
 BATCH = 16
+FOLDS = StratifiedKFold(5, shuffle=True, random_state=0)
 FACTORS = {
     "optimizer": ["SGD", "AdamW"],
     "head first": [True, False],  # trained on frozen features before the rest joins
@@ -108,19 +109,20 @@ def fine_tune(maps: Tensor, targets: Tensor, recipe: dict, epochs: int) -> nn.Mo
 def out_of_fold(maps: Tensor, targets: Tensor, recipe: dict, epochs: int) -> Tensor:
     """Predict each image by a network that was not trained on it."""
     predictions = torch.empty_like(targets)
-    folds = StratifiedKFold(5, shuffle=True, random_state=0).split(targets, targets)
-    for seed, (train, test) in enumerate(folds):
+    for seed, (train, test) in enumerate(FOLDS.split(targets, targets)):
         seed_everything(seed)
-        if recipe:
-            net = fine_tune(maps[train], targets[train], recipe, epochs)
-            with torch.no_grad():
-                predictions[test] = net(maps[test, 0]).argmax(dim=1)
-        else:
-            with torch.no_grad():
-                features = split_backbone()[1].eval()(maps[:, 0]).numpy()
-            head = LogisticRegression(max_iter=1000).fit(features[train], targets[train])
-            predictions[test] = torch.from_numpy(head.predict(features[test]))
+        net = fine_tune(maps[train], targets[train], recipe, epochs)
+        with torch.no_grad():
+            predictions[test] = net(maps[test, 0]).argmax(dim=1)
     return predictions
+
+
+@torch.no_grad()
+def out_of_fold_frozen(maps: Tensor, targets: Tensor) -> Tensor:
+    """Predict each image by logistic regression on frozen features, in the same folds."""
+    features = split_backbone()[1].eval()(maps[:, 0])
+    head = LogisticRegression(max_iter=1000)
+    return torch.from_numpy(cross_val_predict(head, features.numpy(), targets.numpy(), cv=FOLDS))
 
 
 def best_rates(table: pd.DataFrame) -> pd.DataFrame:
@@ -139,7 +141,7 @@ def main() -> None:
     parser.add_argument("--optimizers", nargs="+", choices=GRIDS, default=list(GRIDS))
     options = parser.parse_args()
     maps, targets = load_maps(options.image_size)
-    frozen = out_of_fold(maps, targets, {}, 0)
+    frozen = out_of_fold_frozen(maps, targets)
     print(f"frozen features: {(frozen == targets).float().mean():.3f}", flush=True)
     rows = []
     for values in product(options.optimizers, *list(FACTORS.values())[1:]):

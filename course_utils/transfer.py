@@ -45,17 +45,6 @@ class Backbone(nn.Module):
         self.eval()
         self.num_features = self(torch.zeros(1, 3, 64, 64)).shape[1]
 
-    @property
-    def stages(self) -> list[nn.Module]:
-        """The parts of the network, from the input to the features."""
-        net = self.net
-        if hasattr(net, "features"):  # EfficientNet and MobileNet of torchvision
-            return list(net.features)
-        if hasattr(net, "blocks"):  # EfficientNet of timm
-            first, last = [net.conv_stem, net.bn1], [net.conv_head, net.bn2]
-            return [nn.ModuleList(first), *net.blocks, nn.ModuleList(last)]
-        return [nn.ModuleList([net.conv1, net.bn1]), net.layer1, net.layer2, net.layer3, net.layer4]
-
     def forward(self, images: Tensor) -> Tensor:
         """Compute features (batch, num_features) of normalized images (batch, 3, height, width)."""
         return self.net(images.contiguous(memory_format=torch.channels_last))

@@ -5,6 +5,7 @@ from latex2mathml.converter import convert
 from sphinx.application import Sphinx
 from sphinx.writers.html5 import HTML5Translator
 
+from tools.pages import block_equation
 from tools.publish import read_address
 
 project = "Image classification with PyTorch"
@@ -67,8 +68,7 @@ def setup(app: Sphinx) -> None:
         raise nodes.SkipNode
 
     def block(writer: HTML5Translator, node: nodes.math_block) -> None:
-        equation = convert(node.astext(), display="block")
-        writer.body.append(f'<div class="equation" tabindex="0">{equation}</div>')
+        writer.body.append(block_equation(node.astext()))
         raise nodes.SkipNode
 
     app.add_html_math_renderer("mathml", (inline, None), (block, None))

@@ -108,6 +108,11 @@ def file_digests(paths: Sequence[str]) -> list[str]:
         return list(progress(threads.map(digest, paths), "reading files", len(paths)))
 
 
+def rank_and_world_size() -> tuple[int, int]:
+    """Return the number of this process and how many there are; 0 and 1 without torchrun."""
+    return (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
+
+
 def compute_features(
     classifier: ImageClassifier, paths: Sequence[str], digests: Sequence[str] | None = None
 ) -> tuple[Tensor, dict[int, str]]:
@@ -120,7 +125,7 @@ def compute_features(
         Features of shape (count, num_features), zeros for unreadable files; and the problems of
         those by index.
     """
-    rank, world_size = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
+    rank, world_size = rank_and_world_size()
     part = range(rank, len(paths), world_size)
     features = torch.zeros(len(paths), classifier.net.backbone.num_features)
     problems: dict[int, str] = {}

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pandas as pd
 import torch
-import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader, Dataset
@@ -16,6 +15,7 @@ from torchvision.transforms.v2 import functional as F
 
 from course_utils import training, transfer
 from course_utils.image_io import load_image
+from image_classifier.features import rank_and_world_size
 from image_classifier.model import ImageClassifier
 
 BATCH_SIZE = 32  # of all processes together
@@ -79,7 +79,7 @@ def fine_tune(
     transfer.freeze(classifier.net.backbone)
     transfer.unfreeze(classifier.net.backbone)
     before = copy.deepcopy(classifier.net.state_dict())
-    rank, world_size = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
+    rank, world_size = rank_and_world_size()
     checkpoint = checkpoint.with_stem(f"{checkpoint.stem}-{rank}")  # has the random states, too
     model: nn.Module = _Logits(classifier)
     if world_size > 1:

@@ -194,7 +194,7 @@ def _model_card(classifier: ImageClassifier, values: pd.Series) -> dict[str, lis
 
 def markdown(title: str, sections: dict[str, list[str]]) -> str:
     """Format lists below headings."""
-    parts = [f"# {printable(title)}"]
+    texts = [f"# {printable(title)}"]
     for heading, items in sections.items():
-        parts.append(f"## {heading}\n\n" + "\n".join(f"- {printable(item)}" for item in items))
-    return "\n\n".join(parts) + "\n"
+        texts.append(f"## {heading}\n\n" + "\n".join(f"- {printable(item)}" for item in items))
+    return "\n\n".join(texts) + "\n"

@@ -20,7 +20,7 @@ from course_utils.errors import DataError
 from course_utils.image_io import printable
 from course_utils.training import best_device, seed_everything
 from image_classifier.evaluate import evaluate_files, readable_features, refuse_inside
-from image_classifier.features import file_digests
+from image_classifier.features import file_digests, rank_and_world_size
 from image_classifier.fine_tune import fine_tune
 from image_classifier.head import (
     LinearHead,
@@ -184,7 +184,7 @@ def _write_split(path: Path, data: str | Path, parts: dict[str, Part]) -> None:
 
 def is_main_process() -> bool:
     """Return whether this process writes the results."""
-    return not dist.is_initialized() or dist.get_rank() == 0
+    return rank_and_world_size()[0] == 0
 
 
 @contextmanager

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
-import numpy as np
 import pandas as pd
 from nbformat.v4 import new_code_cell
 
@@ -99,4 +98,4 @@ def check_claims(names: Sequence[str], seeds: Sequence[int], jobs: int = 1) -> p
             table.loc[f"{stem[:2]} {name}", seed] = not problem
             if problem:
                 print(f"{stem[:2]} {name}, seed {seed}: {problem}")
-    return table.replace(np.nan, False).astype(bool)
+    return table.astype(bool)

@@ -17,12 +17,17 @@ TOOLS = Path(__file__).parent
 BACK = "[All notebooks](index.html)"
 
 
+def block_equation(latex: str) -> str:
+    """Convert an equation to HTML that scrolls, if it is wider than a phone."""
+    return f'<div class="equation" tabindex="0">{convert(latex, display="block")}</div>'
+
+
 class Renderer(IPythonRenderer):
     """Renders Markdown with equations as MathML, which needs no script."""
 
     def block_math(self, body: str) -> str:
         """Render an equation on lines of its own."""
-        return convert(body, display="block")
+        return block_equation(body)
 
     def inline_math(self, body: str) -> str:
         """Render an equation within a line."""

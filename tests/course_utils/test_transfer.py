@@ -99,13 +99,11 @@ def test_every_tensor_of_the_shipped_file_is_in_the_backbone(pretrained):
 
 
 @pytest.mark.parametrize("name", BACKBONES)
-def test_every_backbone_gives_features_and_has_stages_that_hold_all_parameters(name):
+def test_every_backbone_gives_features(name):
     torch.manual_seed(0)
     backbone = build_backbone(name, weights=None)
     assert backbone(images(2)).shape == (2, backbone.num_features)
     assert not backbone.training
-    in_stages = [id(p) for stage in backbone.stages for p in stage.parameters()]
-    assert sorted(in_stages) == sorted(id(p) for p in backbone.parameters())
     assert not any("mean" == key or "std" == key for key in backbone.state_dict())
 
 

@@ -69,7 +69,7 @@ def make_folders():
 
 
 def make_models(make_classifier):
-    """Write a model file and many files that are none."""
+    """Write a model file and many files that are not models."""
     classifier = make_classifier("mobilenet_v3_small", classes=["a", "b"], threshold=0.5)
     save_classifier(classifier, "in/good.pt")
     content = torch.load("in/good.pt", weights_only=True)
@@ -89,7 +89,7 @@ def make_models(make_classifier):
 
 
 def make_images():
-    """Write images and files that are none."""
+    """Write images and files that are not images."""
     paint(Path("in/good.jpg"))
     for name in ("-dash.png", "new\nline.png", "ß\udcff.png"):
         paint(Path("in", name))
