@@ -53,7 +53,7 @@ def learning_rates_differ(fit_by_hand):
 
 @claim(after="line-by-autograd")
 def gradient_descent_finds_least_squares(final_a, final_b, line_x, line_y):
-    """Both give the exact least-squares solution."""
+    """Both give the least-squares solution to two decimals."""
     assert np.allclose([final_a, final_b], np.polyfit(line_x, line_y, 1), atol=0.005)
 
 
@@ -100,7 +100,7 @@ def the_network_is_ahead_at_first(curves):
 
 @claim(after="curves")
 def logistic_regression_still_improves(curves):
-    """Logistic regression is still improving at the end."""
+    """The accuracy of logistic regression still rises in the last ten epochs."""
     linear = curves["logistic regression"]
     assert np.mean(linear[-5:]) > np.mean(linear[-10:-5]) + 0.005
 
