@@ -1,65 +1,91 @@
-"""The checks of notebook 06: charts and runs, measuring without side effects, smoothing, costs."""
+"""The checks of notebook 06: one writer, measuring without side effects, an alarm, evidence."""
 
-import math
-from collections.abc import Sequence
+from copy import deepcopy
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
 from torch import nn
+from torch.utils.tensorboard import SummaryWriter
 
-from course_exercises.checks import Hint, NotTried, call, close, exercise, explain, kind, same
-from course_exercises.reports import is_number, report_of, require_word
+from course_exercises.checks import (
+    Hint,
+    NotTried,
+    call,
+    close,
+    exercise,
+    first_line,
+    kind,
+    rounded,
+    same,
+    short,
+)
+from course_exercises.reports import is_count, is_number, report_of
 from course_utils.errors import CourseError
 from course_utils.tensorboard import read_logs
+from course_utils.training import Callback
 
-# 06.1: two lines in one chart
+# 06.1: one writer for all batches
+
+LOSSES = (0.5, 0.25, 1.5, 0.125, 2.0)  # 32 bits hold them exactly
 
 
 @exercise("06.1")
-def check_one_chart(answer: Any) -> None:
-    """The first epoch and a later one, with losses that 32 bits hold exactly."""
-    for epoch, train_loss, val_loss in [(1, 0.25, 0.5), (7, 1.5, 0.125)]:
-        case = f"For (folder, {epoch}, {train_loss}, {val_loss})"
-        points = _logged(answer, epoch, train_loss, val_loss)
-        train = ("train", "loss", epoch, train_loss)
-        if points == [train]:
-            raise NotTried
-        if train not in points:
-            raise Hint(f"{case} the training loss is no longer in the log as it was before.")
-        if len(points) != 2:
-            raise Hint(f"{case} there should be two values in the log; there are {len(points)}.")
-        [(run, tag, step, value)] = [point for point in points if point != train]
-        if run.startswith("val/"):
-            raise Hint(f"The loss is in a run called {run!r}: add_scalars made it. Is it needed?")
-        if run != "val":
-            raise Hint(f"Both values are in the run {run!r}: which writer is open here?")
-        if tag != "loss":
-            raise Hint(f"The tags 'loss' and {tag!r} make two charts: a tag is a chart.")
-        if step != epoch:
-            raise Hint(f"{case} the validation loss is at step {step}, not at {epoch}.")
-        if value != val_loss:
-            raise Hint(f"{case} the line of val holds {value}, not {val_loss}.")
-
-
-def _logged(answer: Any, *values: float) -> list[tuple]:
-    """Return (run, tag, step, value) of all that a function writes into an empty folder."""
-    show = ", ".join(["folder", *map(str, values)])
-
-    def write(folder: Path) -> bool:
-        answer(folder, *values)
-        return True
-
-    with TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-        call(write if callable(answer) else answer, Path(folder), show=show)
+def check_batch_logger(answer: Any) -> None:
+    """Two epochs, of three batches and of two."""
+    if not (isinstance(answer, type) and issubclass(answer, Callback)):
+        raise Hint(f"This is a {kind(answer)}; the class BatchLogger, a Callback, is expected.")
+    with TemporaryDirectory(ignore_cleanup_errors=True) as name:
+        folder = Path(name) / "logs"
+        logger = _log_two_epochs(answer, folder)
+        files = list(folder.rglob("*tfevents*"))
         try:
             frame = read_logs(folder)
         except CourseError:
-            raise Hint(f"For ({show}) your function writes no log below the folder.") from None
-    return list(frame[["run", "tag", "step", "value"]].itertuples(index=False, name=None))
+            raise Hint("There is no file in the folder: is the writer closed at the end?") from None
+        finally:
+            for value in vars(logger).values():
+                if isinstance(value, SummaryWriter):
+                    value.close()  # before its folder disappears
+    steps, values = frame["step"].tolist(), frame["value"].tolist()
+    if len(files) == len(LOSSES) and not any(steps):
+        raise NotTried
+    if len(files) > 1:
+        raise Hint(
+            f"Two epochs with {len(LOSSES)} batches left {len(files)} event files: create the "
+            "writer once, before the first batch."
+        )
+    if not values:
+        raise Hint("The file is there, but no value is in it: is the writer closed at the end?")
+    if set(frame["tag"]) != {"loss"} or set(frame["run"]) != {"."}:
+        raise Hint(f"The tag should be 'loss', in the folder itself; found {set(frame['tag'])}.")
+    if steps == [1, 2, 3, 1, 2]:
+        raise Hint("The steps start again in the second epoch: count all batches since the start.")
+    if steps != [1, 2, 3, 4, 5]:
+        raise Hint(f"The five batches are logged at the steps {steps}, not at 1 to 5.")
+    if values != list(LOSSES):
+        raise Hint(f"The losses were {list(LOSSES)}; logged are {rounded(values)}.")
+
+
+def _log_two_epochs(answer: type, folder: Path) -> Callback:
+    """Create a callback, call it as `fit` does, and return it."""
+    state = SimpleNamespace(history=[], train_loader=[0, 0, 0], epochs=2)
+    try:
+        logger = answer(folder)
+        logger.on_train_begin(state)
+        for losses in (LOSSES[:3], LOSSES[3:]):
+            for loss in losses:
+                logger.on_batch_end(state, loss)
+            state.history.append({})
+            logger.on_epoch_end(state)
+        logger.on_train_end(state)
+    except Exception as error:
+        raise Hint(f"In a training run of two epochs it raises {first_line(error)}") from None
+    return logger
 
 
 # 06.2: a measurement that changes what it measures
@@ -82,7 +108,7 @@ def check_measure_accuracy(answer: Any) -> None:
                 "images, and its running mean has moved."
             )
         if not close(accuracy, 0.75):
-            raise Hint(f"For ({case}) three of four are right; your function returns {accuracy}.")
+            raise Hint(f"For ({case}) three of four are correct; your function returns {accuracy}.")
         if all(part.training == training for part in net.modules()):
             continue
         if net.training == training:
@@ -91,58 +117,45 @@ def check_measure_accuracy(answer: Any) -> None:
                 "method of the net sets all of them."
             )
         if training:
-            raise NotTried("it measures right, and leaves a net in eval mode that was training")
+            raise NotTried("the accuracy is right, but a net in train mode is left in eval mode")
         raise Hint("A net in eval mode is in train mode afterwards: what was it before?")
 
 
-# 06.3: the smoothing slider
+# 06.3: parameters that have a gradient, and no step
+
+NAMES = ("moved", "forgotten", "frozen", "dead", "nudged", "partly")
+REASONS = {
+    "moved": "'moved' has new values.",
+    "frozen": "'frozen' has no gradient (None): it was frozen on purpose.",
+    "dead": "the gradient of 'dead' is all zeros: there was nothing to do.",
+    "nudged": "'nudged' changed by a millionth: exactly equal means torch.equal.",
+    "partly": "only some values of 'partly' are the old ones; all of them must be.",
+}
 
 
 @exercise("06.3")
-def check_smooth(answer: Any) -> None:
-    """Several weights, none, and a single value."""
-    for values, weight in [
-        ([1.0, 0.5, 0.75, 0.25, 0.3], 0.6),
-        ([4.0, 2.0, 2.0, 8.0], 0.9),
-        ([3.0, 1.0], 0.0),
-        ([5.0], 0.5),
-    ]:
-        case = f"{values}, weight={weight}"
-        found = call(answer, list(values), weight, show=case)
-        if not isinstance(found, Sequence | np.ndarray | pd.Series):
-            raise Hint(f"For ({case}) a list is expected; your function returns a {kind(found)}.")
-        if len(found) != len(values):
-            raise Hint(f"{len(found)} values came out of {len(values)}: one for each step, please.")
-        if not close(found, _smoothed(values, weight)):
-            _explain_smoothing(found, values, weight)
-
-
-def _smoothed(values: Sequence[float], weight: float) -> np.ndarray:
-    return _averages(values, weight) / (1 - weight ** np.arange(1, len(values) + 1))
-
-
-def _averages(values: Sequence[float], weight: float, start: float = 0) -> np.ndarray:
-    averages = [start]
-    for value in values:
-        averages.append(weight * averages[-1] + (1 - weight) * value)
-    return np.array(averages[1:])
-
-
-def _explain_smoothing(found: Any, values: Sequence[float], weight: float) -> None:
-    again, shown = 0.0, []
-    for n, value in enumerate(values, start=1):
-        again = (weight * again + (1 - weight) * value) / (1 - weight**n)
-        shown.append(again)
-    mistakes = [
-        (_averages(values, weight), "the first values are too small: they still contain the 0."),
-        (_averages(values, weight, values[0]), "the average starts at 0, not at the first value."),
-        (shown, "what is shown and what is carried on are two things: only the one is divided."),
-        (_smoothed(values, 1 - weight), "the old average has the weight, the new value the rest."),
-        (_smoothed(values, 0.6), f"this is right for a weight of 0.6, but here it is {weight}."),
-    ]
-    wanted = np.round(_smoothed(values, weight), 3).tolist()
-    otherwise = f"the first two should be {wanted[:2]}; see the formula."
-    explain(found, f"For ({values}, weight={weight})", mistakes, otherwise)
+def check_not_updated(answer: Any) -> None:
+    """Six parameters after a step that one of them should not have missed."""
+    net = nn.ParameterDict({name: torch.tensor([1.0, -1.0]) for name in NAMES})
+    before = {name: parameter.detach().clone() for name, parameter in net.named_parameters()}
+    steps = {"moved": [0.1, 0.1], "nudged": [1e-6, 1e-6], "partly": [0.0, 0.1]}
+    with torch.no_grad():
+        for name, parameter in net.items():
+            parameter += torch.tensor(steps.get(name, [0.0, 0.0]))
+            parameter.grad = torch.tensor([0.0, 2.0] if name != "dead" else [0.0, 0.0])
+    net["frozen"].grad = None
+    case = "a net with the parameters " + ", ".join(NAMES)
+    found = call(answer, net, deepcopy(before), show=case)
+    if not isinstance(found, list | tuple | set) or not all(type(name) is str for name in found):
+        raise Hint(f"A list of names is expected; you return {short(found)}.")
+    for name in REASONS:
+        if name in found:
+            raise Hint(f"{name!r} should not be reported: {REASONS[name]}")
+    if list(found) != ["forgotten"]:
+        raise Hint(
+            f"'forgotten' has the gradient [0, 2] and its old values: report it. You return "
+            f"{short(found)}."
+        )
 
 
 # 06.4: the best of many runs
@@ -189,63 +202,49 @@ def check_best_run(answer: Any) -> None:
         raise Hint(known or f"For {case} you return {found!r}: cut off only the end.")
 
 
-# 06.5: a plan for the logging of a long training run
+# 06.5: evidence for a bug of the learner's own
 
-LIMITS = {"seconds": 100, "megabytes": 100}
-# Loss and accuracy of two sets in each of 50 epochs; weights and gradients of 60 tensors, twice;
-# two matrices.
-LEAST = {"scalar": 200, "histogram": 240, "matrix": 2}
-AT_A_TIME = {"scalar": 1, "histogram": 120, "matrix": 1}
+EVIDENCE = ("bug", "tag", "healthy", "broken", "epoch")
+EXAMPLE = ([1.35, 0.9, 0.8], [1.3, 2.3, 2.3])
 
 
 @exercise("06.5")
-def check_logging_plan(answer: Any) -> None:
-    """The form, the costs of each kind, how often, the sums, the limits, and the conclusion."""
-    plan = report_of(answer, "milliseconds", "kilobytes", "times", "seconds", "megabytes", "scarce")
-    for key in ("milliseconds", "kilobytes", "times"):
-        numbers = report_of(plan[key], *LEAST, name=key)
-        for name in LEAST:
-            _require_positive(numbers[name], f"{key!r} of {name}")
-    _require_plausible(plan["milliseconds"], plan["kilobytes"])
-    for name, least in LEAST.items():
-        count = plan["times"][name]
-        if count < least:
-            raise Hint(f"{count} × {name} is too few: the least is {least}.")
-        if count != int(count) or count % AT_A_TIME[name]:
-            raise Hint(f"{count} × {name} is not a multiple of {AT_A_TIME[name]}.")
-    used = {
-        "time": _used(plan, "seconds", "milliseconds"),
-        "disk": _used(plan, "megabytes", "kilobytes"),
-    }
-    because = f"it takes {used['time']:.0%} of the time allowed and {used['disk']:.0%} of the disk"
-    because += ": which of them will run out first?"
-    require_word(plan, "scarce", used, "time" if used["time"] > used["disk"] else "disk", because)
+def check_evidence(answer: Any) -> None:
+    """The form, and an epoch that fits the numbers."""
+    report = report_of(answer, *EVIDENCE)
+    healthy, broken, epoch = report["healthy"], report["broken"], report["epoch"]
+    for key in ("bug", "tag"):
+        if type(report[key]) is not str or len(report[key].strip()) < 3:
+            raise Hint(f'"{key}" should say in words what it is, not {short(report[key])}.')
+    for key in ("healthy", "broken"):
+        values = report[key]
+        if not isinstance(values, list | tuple) or len(values) < 2 or not all(map(_is_log, values)):
+            raise Hint(f'"{key}" should be a list of numbers, one per epoch (two or more).')
+    if len(healthy) != len(broken):
+        raise Hint(f'"healthy" has {len(healthy)} epochs and "broken" {len(broken)}: log as many.')
+    if (list(healthy), list(broken)) == EXAMPLE:
+        raise Hint("These are the numbers of the example; use those of your own logs.")
+    if not is_count(epoch) or not 1 <= epoch <= len(healthy):
+        raise Hint(f'"epoch" should be an integer from 1 to {len(healthy)}, not {short(epoch)}.')
+    visible = [_is_apart(healthy[start:], broken[start:]) for start in range(len(healthy))]
+    if not visible[epoch - 1]:
+        raise Hint(
+            f"From epoch {epoch} on, the healthy values are {rounded(healthy[epoch - 1 :])} and "
+            f"the broken ones {rounded(broken[epoch - 1 :])}: they overlap, so a reader cannot "
+            "tell. Choose a later epoch, or another quantity."
+        )
+    if (first := visible.index(True) + 1) < epoch:
+        raise Hint(f"It is visible earlier: from epoch {first} on, the values are apart.")
 
 
-def _require_positive(number: Any, what: str) -> None:
-    if not is_number(number) or number <= 0:
-        raise Hint(f"{what} must be a number over 0, not {number!r}.")
+def _is_log(value: Any) -> bool:
+    """Tell whether a value is a number; a loss may also be NaN or infinite."""
+    return is_number(value) or type(value) is float
 
 
-def _require_plausible(milliseconds: dict, kilobytes: dict) -> None:
-    if not milliseconds["scalar"] < milliseconds["histogram"] < milliseconds["matrix"]:
-        raise Hint("In section 9 a scalar was the fastest, a matrix the slowest; not so here.")
-    if not 0.02 <= kilobytes["scalar"] <= 0.2:
-        raise Hint(f"A scalar of {kilobytes['scalar']} kB? It takes some bytes: mind the unit.")
-    if kilobytes["histogram"] < 5 * kilobytes["scalar"]:
-        raise Hint("A histogram has hundreds of bars; on disk it cannot be as small as that.")
-
-
-def _used(plan: dict, key: str, unit: str) -> float:
-    """Require a sum that agrees with its parts and keeps the limit; return the used fraction."""
-    parts = {name: plan[unit][name] * plan["times"][name] / 1000 for name in LEAST}
-    total, given = math.fsum(parts.values()), plan[key]
-    _require_positive(given, repr(key))
-    if close(given, total * 1000, total * 50):
-        raise Hint(f"{key!r} is a thousand times too large: mind the unit.")
-    if not close(given, total, 0.02 * total + 0.05):
-        raise Hint(f"Your costs times your numbers make {total:.1f} {key}, not {given}.")
-    if given > LIMITS[key] or total > LIMITS[key]:
-        most = max(parts, key=parts.get)
-        raise Hint(f"{total:.1f} {key} are over the limit of {LIMITS[key]}; most goes to: {most}.")
-    return total / LIMITS[key]
+def _is_apart(healthy: list[float], broken: list[float]) -> bool:
+    """Tell whether all broken values are above, or all below, the healthy ones, or NaN."""
+    if not np.isfinite(healthy).all():
+        return False
+    rest = [value for value in broken if not np.isnan(value)]
+    return not rest or min(rest) > max(healthy) or max(rest) < min(healthy)

@@ -176,6 +176,9 @@ class TensorBoardLogger(Callback):
             # One scale for all epochs, or the colors could not be compared.
             figure.axes[0].collections[0].set_clim(0, matrix.sum(axis=1).max())
             self._writer(name).add_figure("confusion_matrix", figure, epoch)
+            recalls = np.diag(matrix) / matrix.sum(axis=1).clip(1)
+            for title, recall in zip(classes, recalls, strict=True):
+                self._writer(name).add_scalar(f"recall/{title}", recall, epoch)
         if "pr_curves" in self.parts:
             for label, title in enumerate(classes):
                 scores = probabilities[:, label]
@@ -276,18 +279,6 @@ def read_logs(folder: str | Path, kind: str = "scalars") -> pd.DataFrame:
     decode = DECODERS.get(kind, lambda array: array)
     frame["value"] = frame.pop("tensor").map(make_ndarray).map(decode)
     return frame
-
-
-def save_images(images: pd.DataFrame, folder: str | Path) -> list[Path]:
-    """Write images from `read_logs(..., "images")` as `<folder>/<run>/<tag>_<step>.png`."""
-    files = []
-    for row in images.itertuples():
-        name = re.sub(r"[^\w-]+", "_", row.tag)
-        file = Path(folder) / row.run / f"{name}_{row.step:04}.png"
-        file.parent.mkdir(parents=True, exist_ok=True)
-        row.value.save(file)
-        files.append(file)
-    return files
 
 
 def _read(folder: Path) -> pd.DataFrame:

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import nbformat
 import numpy as np
-import pandas as pd
 import pytest
 import torch
 
@@ -92,10 +91,6 @@ def leaked(train, test):
     return copies.nonzero()[:, 0]
 
 
-def smooth(values, weight=0.6):
-    return pd.Series(values).ewm(alpha=1 - weight).mean()
-
-
 def with_numbers_of(library, value):
     """Turn the numbers of a report into those of NumPy or torch."""
     if isinstance(value, dict):
@@ -123,7 +118,6 @@ def test_reports_may_hold_numbers_of_numpy_and_torch(name, library):
         ("01.4", leaked),
         ("02.1", lambda size, layers: np.int64(size_after(size, layers))),
         ("03.3", lambda step, peak, warmup: np.float32(peak) * np.minimum((step + 1) / warmup, 1)),
-        ("06.3", smooth),
         ("07.4", lambda indices, rank, world_size: torch.tensor(indices[rank::world_size])),
     ],
 )

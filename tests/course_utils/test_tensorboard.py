@@ -27,7 +27,7 @@ from course_utils import plots
 from course_utils.datasets import InMemoryDataset, make_loader
 from course_utils.errors import CourseError
 from course_utils.evaluation import predict_logits
-from course_utils.tensorboard import PARTS, TensorBoardLogger, read_logs, read_tags, save_images
+from course_utils.tensorboard import PARTS, TensorBoardLogger, read_logs, read_tags
 from course_utils.training import COLUMNS, History, TrainerState, fit
 
 CLASSES = ["größer", "two words"]
@@ -141,7 +141,8 @@ def test_each_part_alone(part, tmp_path):
     if part == "embedding":
         assert (tmp_path / "projector_config.pbtxt").is_file()
     else:
-        assert set(read_tags(tmp_path).kind) == {"images" if part == "confusion_matrix" else part}
+        kinds = {"images", "scalars"} if part == "confusion_matrix" else {part}
+        assert set(read_tags(tmp_path).kind) == kinds
         assert not (tmp_path / "projector_config.pbtxt").exists()
 
 
@@ -169,6 +170,9 @@ def test_matrix_and_curves_show_the_predictions(run, tmp_path):
     plt.close(figure)
     [logged] = read_logs(tmp_path, "images").value
     np.testing.assert_array_equal(np.asarray(logged), drawn)
+    recalls = read_logs(tmp_path).set_index("tag").value
+    expected = recall_score(targets, logits.argmax(dim=1), average=None)
+    np.testing.assert_allclose(recalls[[f"recall/{name}" for name in CLASSES]], expected, rtol=1e-6)
 
     scores = logits.softmax(dim=1)[:, 1]
     curve = values(read_logs(tmp_path, "pr_curves"), "val", "pr/two words").value.item()
@@ -274,16 +278,6 @@ class TestReading:
         assert found.to_numpy().tolist() == [["old", 7, 1.5], ["new", 8, 2.5]]
         assert read_logs(tmp_path, "text").value.tolist() == ["ä"]
 
-    def test_images_become_png_files(self, run, tmp_path):
-        images = read_logs(run.folder, "images")
-        files = save_images(images[images.run == "val"], tmp_path)
-        names = [file.relative_to(tmp_path).as_posix() for file in files]
-        assert names == ["val/images_0000.png"] + [
-            f"val/confusion_matrix_000{step}.png" for step in (1, 2, 3)
-        ]
-        logged = values(images, "val", "confusion_matrix").value.iloc[2]
-        np.testing.assert_array_equal(np.asarray(Image.open(files[3])), np.asarray(logged))
-
     def test_no_folder_and_no_logs(self, tmp_path):
         for folder in (tmp_path, tmp_path / "nothing"):
             with pytest.raises(CourseError, match=f"no logs in {folder}: is it the right"):
@@ -359,7 +353,9 @@ def server(run, tmp_path_factory):
 class TestServer:
     def test_scalars_of_train_and_val_share_their_tags(self, server, run):
         tags = server("scalars/tags")
-        assert set(tags["first run/train"]) == set(tags["first run/val"]) == {"loss", "accuracy"}
+        recalls = {f"recall/{name}" for name in CLASSES}
+        for name in ("train", "val"):
+            assert set(tags[f"first run/{name}"]) == {"loss", "accuracy"} | recalls
         answer = server("scalars/scalars", run="first run/val", tag="loss")
         assert [step for _, step, _ in answer] == [1, 2, 3]
         np.testing.assert_allclose([v for *_, v in answer], run.history["val_loss"], rtol=1e-6)

@@ -1,77 +1,121 @@
 """Notebook 06: wrong answers, each with words of the hint that it must get."""
 
 
-# %% 06.1: a tag is a chart
-def one_chart(folder, epoch, train_loss, val_loss):
-    with SummaryWriter(folder / "train") as writer:
-        writer.add_scalar("loss", train_loss, epoch)
-    with SummaryWriter(folder / "val") as writer:
-        writer.add_scalar("val_loss", val_loss, epoch)
+# %% 06.1: left 5 event files
+class BatchLogger(training.Callback):
+    def __init__(self, folder):
+        self.folder, self.step = folder, 0
+
+    def on_batch_end(self, state, loss):
+        self.step += 1
+        with SummaryWriter(self.folder) as writer:
+            writer.add_scalar("loss", loss, self.step)
 
 
-# %% 06.1: at step 0, not at 1
-def one_chart(folder, epoch, train_loss, val_loss):
-    with SummaryWriter(folder / "train") as writer:
-        writer.add_scalar("loss", train_loss, epoch)
-    with SummaryWriter(folder / "val") as writer:
-        writer.add_scalar("loss", val_loss)
+# %% 06.1: left 2 event files
+class BatchLogger(training.Callback):
+    def __init__(self, folder):
+        self.folder, self.step, self.writer = folder, 0, None
+
+    def on_batch_end(self, state, loss):
+        self.step += 1
+        self.writer = self.writer or SummaryWriter(self.folder)
+        self.writer.add_scalar("loss", loss, self.step)
+
+    def on_epoch_end(self, state):
+        self.writer.close()
+        self.writer = None
 
 
-# %% 06.1: at step 1, not at 7
-def one_chart(folder, epoch, train_loss, val_loss):
-    with SummaryWriter(folder / "train") as writer:
-        writer.add_scalar("loss", train_loss, epoch)
-    with SummaryWriter(folder / "val") as writer:
-        writer.add_scalar("loss", val_loss, 1)
+# %% 06.1: steps start again
+class BatchLogger(training.Callback):
+    def __init__(self, folder):
+        self.writer, self.step = SummaryWriter(folder), 0
+
+    def on_batch_end(self, state, loss):
+        self.step += 1
+        self.writer.add_scalar("loss", loss, self.step)
+
+    def on_epoch_end(self, state):
+        self.step = 0
+
+    def on_train_end(self, state):
+        self.writer.close()
 
 
-# %% 06.1: add_scalars made it
-def one_chart(folder, epoch, train_loss, val_loss):
-    with SummaryWriter(folder / "train") as writer:
-        writer.add_scalar("loss", train_loss, epoch)
-    with SummaryWriter(folder / "val") as writer:
-        writer.add_scalars("loss", {"val": val_loss}, epoch)
+# %% 06.1: at the steps [0, 0, 0, 0, 0]
+class BatchLogger(training.Callback):
+    def __init__(self, folder):
+        self.writer = SummaryWriter(folder)
+
+    def on_batch_end(self, state, loss):
+        self.writer.add_scalar("loss", loss)
+
+    def on_train_end(self, state):
+        self.writer.close()
 
 
-# %% 06.1: which writer is open here
-def one_chart(folder, epoch, train_loss, val_loss):
-    with SummaryWriter(folder / "train") as writer:
-        writer.add_scalar("loss", train_loss, epoch)
-        writer.add_scalar("loss", val_loss, epoch)
+# %% 06.1: is the writer closed
+class BatchLogger(training.Callback):
+    def __init__(self, folder):
+        self.writer, self.step = SummaryWriter(folder), 0
+
+    def on_batch_end(self, state, loss):
+        self.step += 1
+        self.writer.add_scalar("loss", loss, self.step)
 
 
-# %% 06.1: the line of val holds 0.25
-def one_chart(folder, epoch, train_loss, val_loss):
-    with SummaryWriter(folder / "train") as writer:
-        writer.add_scalar("loss", train_loss, epoch)
-    with SummaryWriter(folder / "val") as writer:
-        writer.add_scalar("loss", train_loss, epoch)
+# %% 06.1: raises AttributeError
+class BatchLogger(training.Callback):
+    def __init__(self, folder):
+        self.folder, self.step = folder, 0
+
+    def on_batch_end(self, state, loss):
+        self.step += 1
+        self.writer.add_scalar("loss", loss, self.step)
+
+
+# %% 06.1: The tag should be 'loss'
+class BatchLogger(training.Callback):
+    def __init__(self, folder):
+        self.writer, self.step = SummaryWriter(folder), 0
+
+    def on_batch_end(self, state, loss):
+        self.step += 1
+        self.writer.add_scalar("batch loss", loss, self.step)
+
+    def on_train_end(self, state):
+        self.writer.close()
+
+
+# %% 06.1: the class BatchLogger
+BatchLogger = BatchLogger("somewhere")
 
 
 # %% 06.2: what was it before
 def measure_accuracy(net, images, labels):
     net.eval()
     with torch.no_grad():
-        right = net(images).argmax(dim=1) == labels
+        correct = net(images).argmax(dim=1) == labels
     net.train()
-    return right.float().mean().item()
+    return correct.float().mean().item()
 
 
 # %% 06.2: predicts in train mode
 def measure_accuracy(net, images, labels):
     with torch.no_grad():
-        right = net(images).argmax(dim=1) == labels
-    return right.float().mean().item()
+        correct = net(images).argmax(dim=1) == labels
+    return correct.float().mean().item()
 
 
-# %% 06.2: three of four are right
+# %% 06.2: three of four are correct
 def measure_accuracy(net, images, labels):
     was_training = net.training
     net.eval()
     with torch.no_grad():
-        right = net(images).argmax(dim=1) == labels
+        correct = net(images).argmax(dim=1) == labels
     net.train(was_training)
-    return right.sum().item()
+    return correct.sum().item()
 
 
 # %% 06.2: the layers inside are still in another mode
@@ -79,60 +123,55 @@ def measure_accuracy(net, images, labels):
     was_training = net.training
     net.eval()
     with torch.no_grad():
-        right = net(images).argmax(dim=1) == labels
+        correct = net(images).argmax(dim=1) == labels
     net.training = was_training
-    return right.float().mean().item()
+    return correct.float().mean().item()
 
 
-# %% 06.3: they still contain the 0
-def smooth(values, weight=0.6):
-    average, shown = 0, []
-    for value in values:
-        average = weight * average + (1 - weight) * value
-        shown.append(average)
-    return shown
+# %% 06.3: it was frozen on purpose
+def not_updated(net, before):
+    return [name for name, p in net.named_parameters() if torch.equal(p, before[name])]
 
 
-# %% 06.3: ZeroDivisionError
-def smooth(values, weight=0.6):
-    average, shown = 0, []
-    for n, value in enumerate(values):
-        average = weight * average + (1 - weight) * value
-        shown.append(average / (1 - weight**n))
-    return shown
+# %% 06.3: there was nothing to do
+def not_updated(net, before):
+    named = net.named_parameters()
+    return [n for n, p in named if p.grad is not None and torch.equal(p, before[n])]
 
 
-# %% 06.3: what is carried on
-def smooth(values, weight=0.6):
-    average, shown = 0, []
-    for n, value in enumerate(values, start=1):
-        average = (weight * average + (1 - weight) * value) / (1 - weight**n)
-        shown.append(average)
-    return shown
+# %% 06.3: changed by a millionth
+def not_updated(net, before):
+    parameters = {n: p for n, p in net.named_parameters() if p.grad is not None and p.grad.any()}
+    return [n for n, p in parameters.items() if torch.allclose(p, before[n], atol=1e-5)]
 
 
-# %% 06.3: not at the first value
-def smooth(values, weight=0.6):
-    average, shown = values[0], []
-    for value in values:
-        average = weight * average + (1 - weight) * value
-        shown.append(average)
-    return shown
+# %% 06.3: all of them must be
+def not_updated(net, before):
+    parameters = {n: p for n, p in net.named_parameters() if p.grad is not None and p.grad.any()}
+    return [n for n, p in parameters.items() if (p == before[n]).any()]
 
 
-# %% 06.3: the new value the rest
-def smooth(values, weight=0.6):
-    return pd.Series(values).ewm(alpha=weight).mean().tolist()
+# %% 06.3: has new values
+def not_updated(net, before):
+    parameters = {n: p for n, p in net.named_parameters() if p.grad is not None and p.grad.any()}
+    return [n for n, p in parameters.items() if not torch.equal(p, before[n])]
 
 
-# %% 06.3: but here it is 0.9
-def smooth(values, weight=0.6):
-    return pd.Series(values).ewm(alpha=0.4).mean().tolist()
+# %% 06.3: report it
+def not_updated(net, before):
+    return [n for n, p in net.named_parameters() if p is before[n]]
 
 
-# %% 06.3: one for each step
-def smooth(values, weight=0.6):
-    return [pd.Series(values).ewm(alpha=1 - weight).mean().iloc[-1]]
+# %% 06.3: raises AttributeError
+def not_updated(net, before):
+    named = net.named_parameters()
+    return [n for n, p in named if p.grad.any() and torch.equal(p, before[n])]
+
+
+# %% 06.3: a list of names is expected
+def not_updated(net, before):
+    parameters = {n: p for n, p in net.named_parameters() if p.grad is not None and p.grad.any()}
+    return sum(torch.equal(p, before[n]) for n, p in parameters.items())
 
 
 # %% 06.4: cut off the '/val'
@@ -177,71 +216,62 @@ def best_run(scalars):
     return rows.run[rows.value.idxmax()].split("/")[0]
 
 
-# %% 06.5: 'scarce' is missing
-logging_plan = {
-    "milliseconds": {"scalar": 0.3, "histogram": 6, "matrix": 1000},
-    "kilobytes": {"scalar": 0.04, "histogram": 9, "matrix": 50},
-    "times": {"scalar": 200, "histogram": 240, "matrix": 10},
-    "seconds": 11.5,
-    "megabytes": 2.67,
+# %% 06.5: 'epoch' is missing
+evidence = {"bug": "wrong labels", "tag": "loss", "healthy": [1.4, 0.9], "broken": [2.3, 2.3]}
+
+# %% 06.5: they overlap
+evidence = {
+    "bug": "a learning rate 100 times too high",
+    "tag": "loss",
+    "healthy": [1.4, 0.9, 0.8],
+    "broken": [1.2, 2.1, 2.2],
+    "epoch": 1,
 }
 
-# %% 06.5: most goes to: matrix
-logging_plan = {
-    "milliseconds": {"scalar": 0.3, "histogram": 6, "matrix": 1000},
-    "kilobytes": {"scalar": 0.04, "histogram": 9, "matrix": 50},
-    "times": {"scalar": 200, "histogram": 50 * 120, "matrix": 100},
-    "seconds": 136.1,
-    "megabytes": 59,
-    "scarce": "time",
+# %% 06.5: from epoch 2 on, the values are apart
+evidence = {
+    "bug": "a learning rate 100 times too high",
+    "tag": "loss",
+    "healthy": [1.4, 0.9, 0.8],
+    "broken": [1.2, 2.1, 2.2],
+    "epoch": 3,
 }
 
-# %% 06.5: will run out first
-logging_plan = {
-    "milliseconds": {"scalar": 0.3, "histogram": 6, "matrix": 1000},
-    "kilobytes": {"scalar": 0.04, "histogram": 9, "matrix": 50},
-    "times": {"scalar": 200, "histogram": 240, "matrix": 10},
-    "seconds": 11.5,
-    "megabytes": 2.67,
-    "scarce": "disk",
+# %% 06.5: numbers of the example
+evidence = {
+    "bug": "a learning rate 100 times too high",
+    "tag": "loss",
+    "healthy": [1.35, 0.9, 0.8],
+    "broken": [1.3, 2.3, 2.3],
+    "epoch": 2,
 }
 
-# %% 06.5: is a thousand times too large
-logging_plan = {
-    "milliseconds": {"scalar": 0.3, "histogram": 6, "matrix": 1000},
-    "kilobytes": {"scalar": 0.04, "histogram": 9, "matrix": 50},
-    "times": {"scalar": 200, "histogram": 240, "matrix": 10},
-    "seconds": 11500,
-    "megabytes": 2.67,
-    "scarce": "time",
+# %% 06.5: log as many
+evidence = {
+    "bug": "weights initialized with 0",
+    "tag": "loss",
+    "healthy": [1.4, 0.9, 0.8],
+    "broken": [2.3, 2.3],
+    "epoch": 1,
 }
 
-# %% 06.5: make 11.5 seconds, not 1.3
-logging_plan = {
-    "milliseconds": {"scalar": 0.3, "histogram": 6, "matrix": 1000},
-    "kilobytes": {"scalar": 0.04, "histogram": 9, "matrix": 50},
-    "times": {"scalar": 200, "histogram": 240, "matrix": 10},
-    "seconds": 1.3,
-    "megabytes": 2.67,
-    "scarce": "time",
+# %% 06.5: a list of numbers
+evidence = {
+    "bug": "weights initialized with 0",
+    "tag": "loss",
+    "healthy": 0.8,
+    "broken": 2.3,
+    "epoch": 1,
 }
 
-# %% 06.5: is not a multiple of 120
-logging_plan = {
-    "milliseconds": {"scalar": 0.3, "histogram": 6, "matrix": 1000},
-    "kilobytes": {"scalar": 0.04, "histogram": 9, "matrix": 50},
-    "times": {"scalar": 200, "histogram": 250, "matrix": 10},
-    "seconds": 11.6,
-    "megabytes": 2.76,
-    "scarce": "time",
+# %% 06.5: an integer from 1 to 2
+evidence = {
+    "bug": "weights initialized with 0",
+    "tag": "loss",
+    "healthy": [1.4, 0.9],
+    "broken": [2.3, 2.3],
+    "epoch": 0,
 }
 
-# %% 06.5: too few: the least is 200
-logging_plan = {
-    "milliseconds": {"scalar": 0.3, "histogram": 6, "matrix": 1000},
-    "kilobytes": {"scalar": 0.04, "histogram": 9, "matrix": 50},
-    "times": {"scalar": 50, "histogram": 240, "matrix": 10},
-    "seconds": 11.5,
-    "megabytes": 2.66,
-    "scarce": "time",
-}
+# %% 06.5: say in words
+evidence = {"bug": 1, "tag": "loss", "healthy": [1.4, 0.9], "broken": [2.3, 2.3], "epoch": 1}
