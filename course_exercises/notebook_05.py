@@ -1,13 +1,12 @@
-"""The checks of notebook 05: reading a matrix, sizes of test sets, thresholds, your own network."""
+"""The checks of notebook 05: reading a matrix, sizes of test sets, thresholds, a decision."""
 
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from scipy.stats import binomtest
 
 from course_exercises.checks import Hint, NotTried, call, close, exercise, explain, same, short
-from course_exercises.reports import is_count, report_of, require_fraction, require_word
+from course_exercises.reports import is_count, is_number, report_of, require_fraction, require_word
 from course_utils.evaluation import accuracy_interval
 
 PETS = np.array([[7, 3], [10, 20]])
@@ -23,33 +22,36 @@ def check_specificity(answer: Any) -> None:
     for matrix, label in [(PETS, 0), (PETS, 1), (FRUIT, 0), (FRUIT, 2), (never, 1)]:
         case = f"class {label} of {matrix.tolist()}"
         got = call(answer, matrix.copy(), label, show=case)
-        called, own, images = matrix[:, label].sum(), matrix[label, label], matrix[label].sum()
+        predicted, own, images = matrix[:, label].sum(), matrix[label, label], matrix[label].sum()
         everything, others = matrix.sum(), matrix.sum() - images
-        if close(got, (others - called + own) / others):
+        if close(got, (others - predicted + own) / others):
             continue
         if not close(got, got) or np.shape(got) != ():
             raise Hint(f"For {case} the result should be one number, not {short(got)}.")
         mistakes = [
             (own / images, "This is the recall: it looks at the images that ARE of the class."),
-            (own / max(called, 1), "This is the precision of the class."),
-            ((called - own) / others, "This is the share that WAS called by the name, wrongly."),
+            (own / max(predicted, 1), "This is the precision of the class."),
+            (
+                (predicted - own) / others,
+                "This is the false positive rate, the share that WAS predicted as the class.",
+            ),
             (
                 (np.trace(matrix) - own) / others,
-                "You count only those of the others that got their own name. A plum called pear "
-                "is wrong, but it was not called apple.",
+                "You count only those of the others that are classified correctly. A plum "
+                "predicted as a pear is wrong, but it was not predicted as an apple.",
             ),
             (
-                1 - called / others,
-                "Among all that was called by the name are also images of the class itself.",
+                1 - predicted / others,
+                "Among all images predicted as the class are also images of the class itself.",
             ),
             (
-                (others - called + own) / everything,
+                (others - predicted + own) / everything,
                 "You divide by all images, not by those that are NOT of the class.",
             ),
             (
                 1 - (images - own) / others,
                 "You take the row of the class, where its own images went. Where are the others "
-                "that were called by its name?",
+                "that were predicted as this class?",
             ),
         ]
         otherwise = "How many of the images of other classes lie outside the column of the class?"
@@ -83,7 +85,7 @@ def check_row_percent(answer: Any) -> None:
             raise Hint(f"{case} the numbers are nearly right, but rounded: keep the fractions.")
         columns = np.maximum(matrix.sum(axis=0), 1)
         mistakes = [
-            (right / 100, "the shares are right, but they end at 1: percent are asked for."),
+            (right / 100, "the rows add up to 1; the result should be in percent."),
             (
                 100 * matrix / columns,
                 "now the columns add up to 100, which is precision; the rows should.",
@@ -111,7 +113,7 @@ def check_images_needed(answer: Any) -> None:
     if width > 0.02 >= width / 2 and narrower > 0.04:
         raise Hint(
             f"With {answer} images the interval is {width:.4f} wide. It reaches two points to "
-            "each side; two points from end to end are asked for."
+            "each side; it should be two points wide from end to end."
         )
     if width > 0.02:
         raise Hint(f"With {answer} images the interval is still {width:.4f} wide.")
@@ -124,169 +126,173 @@ def _width(count: int) -> float:
     return high - low
 
 
-# 05.4: the cheapest threshold
+# 05.4: the threshold with the lowest cost
 
 
 @exercise("05.4")
 def check_best_threshold(answer: Any) -> None:
-    """Several costs; scores beyond 0 … 1; equal scores; never and always as best answers."""
+    """Several costs; scores beyond 0 … 1; equal scores; nothing and everything flagged."""
     generator = np.random.default_rng(5)
     score = generator.random(200)
-    is_yes = (generator.random(200) < score * 0.6) & (score < 0.98)
+    is_positive = (generator.random(200) < score * 0.6) & (score < 0.98)
     logits = generator.normal(size=100) * 3
     likely = logits + generator.normal(size=100) > 0
     cases = {
-        "200 images": (is_yes, score, [(1, 1), (5, 1), (1, 50), (1000, 1)]),
+        "200 images": (is_positive, score, [(1, 1), (5, 1), (1, 50), (1000, 1)]),
         "100 images with scores from -8 to 8": (likely, logits, [(1, 1), (2, 5)]),
-        "200 images, many with the same score": (is_yes, np.round(score, 1), [(2, 1), (1, 2)]),
-        "50 images, none of which is a yes": (np.zeros(50, dtype=bool), score[:50], [(9, 1)]),
-        "50 images, all of which are a yes": (np.ones(50, dtype=bool), logits[:50], [(1, 9)]),
+        "200 images, many with the same score": (is_positive, score.round(1), [(2, 1), (1, 2)]),
+        "50 images, none of which is positive": (np.zeros(50, dtype=bool), score[:50], [(9, 1)]),
+        "50 images, all of which are positive": (np.ones(50, dtype=bool), logits[:50], [(1, 9)]),
     }
     for name, (wanted, points, costs) in cases.items():
-        for missed, alarm in costs:
-            case = f"{name} and the costs {missed} (missed) and {alarm} (false alarm)"
-            got = call(answer, wanted.copy(), points.copy(), missed, alarm, show=case)
-            _require_cheapest(got, wanted, points, (missed, alarm), case)
+        for missed, false_positive in costs:
+            case = f"{name} and the costs {missed} (missed) and {false_positive} (false positive)"
+            got = call(answer, wanted.copy(), points.copy(), missed, false_positive, show=case)
+            _require_lowest_cost(got, wanted, points, (missed, false_positive), case)
 
 
-def _require_cheapest(
-    got: Any, is_yes: np.ndarray, score: np.ndarray, costs: tuple[int, int], case: str
+def _require_lowest_cost(
+    got: Any, is_positive: np.ndarray, score: np.ndarray, costs: tuple[int, int], case: str
 ) -> None:
     if np.shape(got) != () or not close(got, got) or isinstance(got, bool) or np.isnan(float(got)):
         raise Hint(f"For ({case}) the result should be one number, not {short(got)}.")
     got = got.item() if hasattr(got, "item") else got
-    lines = np.append(np.unique(score), np.inf)
+    candidates = np.append(np.unique(score), np.inf)
 
-    def price(line: float, costs: tuple[int, int] = costs) -> float:
-        missed, alarms = (is_yes & (score < line)).sum(), (~is_yes & (score >= line)).sum()
-        return float(costs[0] * missed + costs[1] * alarms)
+    def price(threshold: float, costs: tuple[int, int] = costs) -> float:
+        flagged = score >= threshold
+        missed, false_positives = (is_positive & ~flagged).sum(), (~is_positive & flagged).sum()
+        return float(costs[0] * missed + costs[1] * false_positives)
 
-    best = min(map(price, lines))
+    best = min(map(price, candidates))
     if price(got) > best:
         raise Hint(
             f"For ({case}) your threshold {got:.3f} costs {price(got):.0f}, and {best:.0f} is "
-            f"possible. {_reason(got, price, costs, lines)}"
+            f"possible. {_reason(got, price, costs, candidates)}"
         )
 
 
-def _reason(got: float, price: Callable, costs: tuple[int, int], lines: np.ndarray) -> str:
+def _reason(got: float, price: Callable, costs: tuple[int, int], candidates: np.ndarray) -> str:
     """Name the typical mistake that leads to such a threshold."""
-    prices = [price(line) for line in lines]
-    if got in prices and got > lines[-2]:
-        return "Your number is a sum of costs; where was it reached?"
-    if isinstance(got, int) and 0 <= got < len(lines) and prices[got] == min(prices):
-        return "Your number looks like a place in a list; which score is there?"
+    prices = [price(threshold) for threshold in candidates]
+    if got in prices and got > candidates[-2]:
+        return "Your number is a sum of costs; which threshold has this cost?"
+    if isinstance(got, int) and 0 <= got < len(candidates) and prices[got] == min(prices):
+        return "Your number looks like a position in a list; which score is there?"
     if close(got, costs[1] / sum(costs)):
         return "This is the rule for calibrated probabilities, and these scores are not calibrated."
     if price(np.inf) == min(prices):
-        return "What would it cost never to say yes? No score that occurs can say that."
+        return "What would it cost to flag nothing? No score that occurs is a threshold for that."
     if price(-np.inf) == min(prices):
-        return "Here it is best always to say yes: is the lowest score among those you try?"
+        return "Here it is best to flag everything: is the lowest score among those you try?"
     for other in ((5, 1), (1, 1), costs[::-1]):
-        if other != costs and price(got, other) == min(price(line, other) for line in lines):
+        if other != costs and price(got, other) == min(price(x, other) for x in candidates):
             if other == costs[::-1]:
                 return "It would be the best one if the two costs were exchanged."
             return f"It would be the best one for the costs {other}: do you use the arguments?"
-    following = lines[lines > got]
+    following = candidates[candidates > got]
     if len(following) and price(following[0]) == min(prices):
-        return "The next higher score is the best: a score EQUAL to the threshold counts as yes."
+        return "The next higher score is the best: a score EQUAL to the threshold is flagged."
     return "Do you try every score that occurs?"
 
 
-# 05.5: your own network, judged by its matrix
+# 05.5: a decision with costs and a prevalence
 
-FASHION = {"Coat", "Dress", "Pullover", "Shirt", "Sneaker"}
+USE, DO_NOT_USE = "use it", "do not use it"
 
 
 @exercise("05.5")
-def check_my_network(answer: Any) -> None:
-    """The form, what follows from the matrix, and a verdict that fits the p-value."""
-    keys = ("classes", "matrix", "hardest", "confused", "p-value", "verdict", "next")
+def check_my_decision(answer: Any) -> None:
+    """Precision, cost and verdict follow from counts, costs and prevalence."""
+    keys = ("counts", "costs", "prevalence", "precision", "cost", "without network", "verdict")
     report = report_of(answer, *keys)
-    classes = report["classes"]
-    matrix = _matrix(classes, report["matrix"])
-    recalls = {name: matrix[i, i] / matrix[i].sum() for i, name in enumerate(classes)}
-    hardest = report["hardest"]
-    require_word(report, "hardest", classes)
-    if recalls[hardest] > min(recalls.values()):
-        raise Hint(
-            f'"hardest": the recall of {hardest!r} is {recalls[hardest]:.2f}, and another class '
-            "has a lower one. Divide along the rows."
-        )
-    _require_confused(report["confused"], classes, matrix)
-    _require_verdict(report, classes, matrix)
-    if type(report["next"]) is not str or len(report["next"].split()) < 5:
-        raise Hint('"next" should say in a sentence what you would photograph or change.')
+    (tn, fp), (fn, tp) = _counts(report["counts"])
+    missed, false_positive = _costs(report["costs"])
+    share = report["prevalence"]
+    require_fraction(share, '"prevalence"')
+    if not 0 < share < 1:
+        raise Hint('"prevalence" is 0 or 1: then there is nothing to decide.')
+    rates = (tp / (tp + fn), fp / (fp + tn))  # recall and false positive rate
+    _require_precision(report["precision"], rates, share, tp / (tp + fp) if tp + fp else 0.0)
+    without = 1000 * min(share * missed, (1 - share) * false_positive)
+    cost = _expected_cost(rates, share, (missed, false_positive))
+    measured = _expected_cost(rates, (tp + fn) / (tn + fp + fn + tp), (missed, false_positive))
+    mistakes = [
+        (cost / 1000, "is the cost of one image; it should be of 1,000."),
+        (measured, "is the cost at the share of positives of your validation images."),
+        (
+            _expected_cost(rates, share, (false_positive, missed)),
+            "fits if the two costs are exchanged: the first one is that of a missed positive.",
+        ),
+        (missed * fn + false_positive * fp, "is the cost of the validation images."),
+    ]
+    _require_cost(report["cost"], "cost", cost, mistakes)
+    other = 1000 * max(share * missed, (1 - share) * false_positive)
+    mistakes = [
+        (without / 1000, "is the cost of one image; it should be of 1,000."),
+        (other, "is the more expensive of the two rules; compare with the cheaper one."),
+    ]
+    _require_cost(report["without network"], "without network", without, mistakes)
+    expected = USE if cost < without else DO_NOT_USE
+    because = f"with the network {cost:.0f}, without it {without:.0f} per 1,000 images"
+    require_word(report, "verdict", (USE, DO_NOT_USE), expected, because)
 
 
-def _matrix(classes: Any, rows: Any) -> np.ndarray:
-    names = type(classes) is list and all(type(name) is str for name in classes)
-    if not names or len(classes) < 2 or len(set(classes)) < len(classes):
-        raise Hint('"classes" should be a list of two different names or more.')
-    size = len(classes)
-    if np.shape(rows) != (size, size):
-        raise Hint(f'"matrix" should be a list of {size} lists of {size} numbers each.')
-    if not all(is_count(count) for row in rows for count in row):
-        raise Hint('"matrix" should hold counts, that is, integers, not shares.')
-    counts = np.array(rows)
-    for name, images in zip(classes, counts.sum(axis=1), strict=True):
-        if images == 0:
-            raise Hint(f"In your matrix there is no test image of {name!r}: nothing can be said.")
-    if same(rows, PETS.tolist()):
-        raise Hint("These are the cats and dogs of the example: judge a network of your own.")
-    if set(classes) >= FASHION:
-        raise Hint("This is the clothing that the notebook has judged: take other images.")
+def _counts(counts: Any) -> list[list[int]]:
+    if np.shape(counts) != (2, 2) or not all(is_count(n) for row in counts for n in row):
+        raise Hint('"counts" should be [[TN, FP], [FN, TP]], four integers.')
+    if min(map(sum, counts)) == 0:
+        raise Hint('"counts" has a row without images: measure both recall and specificity.')
+    if same(counts, [[20, 10], [3, 7]]):
+        raise Hint("These are the cats and dogs of the example: decide about a case of your own.")
     return counts
 
 
-def _require_confused(confused: Any, classes: list[str], matrix: np.ndarray) -> None:
-    wrong = matrix - np.diag(matrix.diagonal())
-    if wrong.sum() == 0:
-        raise Hint("Your network makes no mistake, so there is nothing to judge: take more images.")
-    names = type(confused) in (tuple, list) and all(type(name) is str for name in confused)
-    if not names or len(confused) != 2 or not set(confused) <= set(classes):
-        raise Hint('"confused" should be a pair (true class, predicted class) of your classes.')
-    true, predicted = map(classes.index, confused)
-    if true == predicted:
-        raise Hint('"confused" names the same class twice: that is no confusion.')
-    if wrong[true, predicted] == wrong.max():
+def _costs(costs: Any) -> tuple[float, float]:
+    if np.shape(costs) != (2,) or not all(is_number(cost, 0) and cost > 0 for cost in costs):
+        raise Hint('"costs" should be two positive numbers: of a missed, of a false positive.')
+    return costs
+
+
+def _expected_cost(rates: tuple[float, float], share: float, costs: tuple[float, float]) -> float:
+    """Compute the expected cost of 1,000 images with a share of positives."""
+    recall, false_positive_rate = rates
+    missed, false_positives = share * (1 - recall), (1 - share) * false_positive_rate
+    return 1000 * (missed * costs[0] + false_positives * costs[1])
+
+
+def _require_precision(
+    given: Any, rates: tuple[float, float], share: float, measured: float
+) -> None:
+    require_fraction(given, '"precision"')
+    flagged = share * rates[0] + (1 - share) * rates[1]
+    precision = share * rates[0] / flagged if flagged else 0.0
+    if close(given, precision, 0.0051):
         return
-    if wrong[predicted, true] == wrong.max():
-        raise Hint('"confused" has the right two classes; which is true, which is predicted?')
+    mistakes = [
+        (
+            measured,
+            "is the precision of the validation images; the share of positives in use differs.",
+        ),
+        (rates[0], "is the recall."),
+        (1 - rates[1], "is the specificity."),
+        (flagged, "is the share of all images that are flagged; which part of it is positive?"),
+    ]
+    for value, reason in mistakes:
+        if close(given, value, 0.0051):
+            raise Hint(f'"precision": {given} {reason}')
     raise Hint(
-        f'"confused": {confused[0]} was taken for {confused[1]} {wrong[true, predicted]} times, '
-        f"another confusion happened {wrong.max()} times."
+        f'"precision": of 1,000 images in use, {1000 * flagged:.1f} are flagged, and '
+        f"{1000 * share * rates[0]:.1f} of these are positive; {given} does not fit."
     )
 
 
-def _require_verdict(report: dict[str, Any], classes: list[str], matrix: np.ndarray) -> None:
-    """Compare with the majority-class baseline; if two classes are largest, with either."""
-    given, hits = report["p-value"], matrix.diagonal()
-    require_fraction(given, '"p-value"')
-    sizes = matrix.sum(axis=1)
-    duels = [
-        (
-            hits.sum() - hits[label],
-            sizes[label] - hits[label],
-        )  # only the network, only the baseline
-        for label in np.flatnonzero(sizes == sizes.max())
-    ]
-    fitting = [duel for duel in duels if abs(_p_value(*duel) - given) <= 0.0051]
-    if not fitting:
-        if close(given, _p_value(hits.sum(), matrix.sum() - hits.sum()), 0.0051):
-            raise Hint('"p-value" compares right with wrong predictions: is this a question here?')
-        raise Hint(
-            f'"p-value": there are {duels[0][0]} images that your network has right and "always '
-            f'{classes[sizes.argmax()]}" has wrong. How many are the other way round? {given} does '
-            "not fit."
-        )
-    wins, losses = fitting[0]
-    p = _p_value(wins, losses)
-    expected = "cannot tell" if p >= 0.05 else "better" if wins > losses else "worse"
-    because = f"{wins} images won, {losses} lost, p = {p:.3f}; from 0.05 on chance may explain it"
-    require_word(report, "verdict", ("better", "worse", "cannot tell"), expected, because)
-
-
-def _p_value(wins: int, losses: int) -> float:
-    """Compute the p-value of the exact test; 1 if nothing was won or lost."""
-    return float(binomtest(int(wins), int(wins + losses)).pvalue) if wins + losses else 1.0
+def _require_cost(given: Any, key: str, expected: float, mistakes: list[tuple[float, str]]) -> None:
+    if not is_number(given, 0):
+        raise Hint(f'"{key}" should be a number of at least 0, not {short(given)}.')
+    if abs(given - expected) <= max(0.51, 0.005 * expected):
+        return
+    for value, reason in mistakes:
+        if abs(given - value) <= 0.005 * value + 0.001:
+            raise Hint(f'"{key}": {given} {reason}')
+    raise Hint(f'"{key}": {given} does not follow from your counts, costs and prevalence.')

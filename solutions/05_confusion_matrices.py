@@ -1,79 +1,82 @@
 """Notebook 05: the solutions of the exercises, and the answers to the predictions."""
 
 # %% 05.a
-# Recall stays in the row of the cats: 7 of 10 were found. Precision goes down the column: "cat"
-# was said 17 times, and 10 of these were dogs. A guess of 0.7 for both mixes up the two questions.
-guess_cats = (7 / 10, 7 / 17)
+# Recall divides by the number of cats, which is the same. Precision divides by the number of
+# predictions of "cat", and ten times as many dogs give ten times as many wrong ones.
+guess_changes = "precision"
 
 # %% 05.b
-# One answer for each image: all columns together hold as many answers as all rows hold images.
-# So micro precision divides the same hits by the same number as the accuracy.
+# One prediction per image: all columns together hold as many predictions as all rows hold images.
+# So micro precision divides the same correct predictions by the same number as the accuracy.
 guess_micro = "accuracy"
 
 # %% 05.c
-# Ten heads of ten tosses happen to a fair coin (to either side) twice in 1,024 times; 105 heads of
-# 200, or a split more uneven, about every second time.
-guess_pair = 10
+# About 26 % of random guesses are correct, with a standard deviation of sqrt(0.26 * 0.74 / 187),
+# about 3 points. Divided by 1 - 0.24 and doubled, that is less than 0.1.
+guess_kappa = 0.1
 
 # %% 05.d
-# The MLP was trained until it made hardly a mistake on its training images, and became
-# overconfident. A temperature over 1 lowers its confidence.
-guess_hotter = "MLP"
+# Ten heads in ten tosses happen with a fair coin (to either side) twice in 1,024 times; 105 heads
+# in 200, or a more uneven split, about every second time.
+guess_pair = 10
+
+# %% 05.e
+# At 0.5 about 40 of 100 shirts are missed, which costs 800 of the 900 that it costs to flag all
+# other items; the false positives cost the rest.
+guess_cheaper = "flag everything"
+
+# %% 05.f
+# The MLP is overconfident, and a temperature above 1 moves the logits closer together. Their order
+# does not change, so neither do the predictions.
+guess_temperature = ("T > 1", "stays")
 
 
 # %% 05.1
-# Everything outside the row of the class is an image of another class. Those that were called by
-# its name stand in its column, outside its row. What the others were called instead, rightly or
-# wrongly, plays no part.
+# Everything outside the row of the class is an image of a different class. Those that are predicted
+# as the class are in its column, outside its row. What else the others are predicted as, correctly
+# or not, does not matter.
 def specificity(matrix, label):
     others = matrix.sum() - matrix[label].sum()
     return (others - (matrix[:, label].sum() - matrix[label, label])) / others
 
 
 # %% 05.2
-# NumPy compares shapes from the right: sums of shape (n,) stand above the columns, so each column
-# was divided by the sum of a row. With keepdims the sums have the shape (n, 1) and stand beside
-# the rows. The row sums are the thing to look at: 80 and 167 per cent gave the bug away.
+# NumPy aligns shapes at the right: sums of shape (n,) are aligned with the columns, so each column
+# is divided by the sum of a row. With keepdims the sums have the shape (n, 1) and are aligned with
+# the rows. Row sums of 80 and 167 percent reveal the bug.
 def row_percent(matrix):
     return 100 * matrix / matrix.sum(axis=1, keepdims=True)
 
 
 # %% 05.3
 # With 3,400 images the interval is 0.0202 wide, with 3,500 it is 0.0199. To halve it again takes
-# four times as many. Most test sets of the size of ours cannot tell one point of accuracy.
+# four times as many. Most test sets of the size of ours cannot resolve one point of accuracy.
 images_needed = 3500
 
 
 # %% 05.4
-# The cost changes only where the line passes a score, so the scores that occur are enough. The
-# lowest of them means "always yes"; "never yes" needs a line above all of them, infinity.
-def best_threshold(is_yes, score, cost_missed, cost_false_alarm):
-    def total(line):
-        missed = (is_yes & (score < line)).sum()
-        false_alarms = (~is_yes & (score >= line)).sum()
-        return cost_missed * missed + cost_false_alarm * false_alarms
+# The cost changes only where the threshold passes a score, so the scores that occur are enough. The
+# lowest of them flags everything; to flag nothing needs a threshold above all of them, infinity.
+def best_threshold(is_positive, score, cost_missed, cost_false_positive):
+    def total(threshold):
+        flagged = score >= threshold
+        missed, false_positives = (is_positive & ~flagged).sum(), (~is_positive & flagged).sum()
+        return cost_missed * missed + cost_false_positive * false_positives
 
     return min(np.append(np.unique(score), np.inf), key=total)
 
 
 # %% 05.5
-# The notebook's CNN on cutouts, with 64 pixels and 30 epochs; on your machine it may differ a
-# little. "Always mammals" has 13 images right. The network wins the 17 that it has right elsewhere
-# and loses 2 mammals: 17 to 2 is p = 0.0007. Of the vehicles it found one of three, and from three
-# images nothing more exact can be said.
-my_network = {
-    "classes": ["birds", "flowers", "fruit", "mammals", "vegetables", "vehicles"],
-    "matrix": [
-        [4, 0, 0, 2, 1, 0],
-        [0, 5, 0, 0, 0, 0],
-        [0, 0, 5, 0, 0, 0],
-        [2, 0, 0, 11, 0, 0],
-        [1, 0, 1, 0, 2, 0],
-        [1, 0, 0, 0, 1, 1],
-    ],
-    "hardest": "vehicles",
-    "confused": ("birds", "mammals"),
-    "p-value": 0.0007,
-    "verdict": "better",
-    "next": "Many more vehicles, and birds that do not stand on the ground as mammals do.",
+# Shirts, with the notebook's CNN, at the threshold from the costs, 1 / 21. If only 2 % of the
+# returned items are shirts, a flagged item is a shirt in one of 15 cases, and the network still
+# pays off. Below about 1.4 % it is cheaper to flag nothing, at this threshold; a higher threshold
+# has fewer false positives and pays off earlier.
+my_decision = {
+    "counts": [[651, 249], [5, 95]],
+    "costs": (20, 1),
+    "prevalence": 0.02,
+    "precision": 0.065,
+    "cost": 291,
+    "without network": 400,
+    "verdict": "use it",
 }

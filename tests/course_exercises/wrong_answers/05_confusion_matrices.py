@@ -11,13 +11,13 @@ def specificity(matrix, label):
     return matrix[label, label] / matrix[:, label].sum()
 
 
-# %% 05.1: the share that WAS called by the name
+# %% 05.1: This is the false positive rate
 def specificity(matrix, label):
     others = matrix.sum() - matrix[label].sum()
     return (matrix[:, label].sum() - matrix[label, label]) / others
 
 
-# %% 05.1: only those of the others that got their own name
+# %% 05.1: only those of the others that are classified correctly
 def specificity(matrix, label):
     others = matrix.sum() - matrix[label].sum()
     return (np.trace(matrix) - matrix[label, label]) / others
@@ -56,7 +56,7 @@ def row_percent(matrix):
     return 100 * matrix / matrix.sum()
 
 
-# %% 05.2: percent are asked for
+# %% 05.2: the rows add up to 1
 def row_percent(matrix):
     return matrix / matrix.sum(axis=1, keepdims=True)
 
@@ -91,138 +91,263 @@ images_needed = 4000
 images_needed = 3458
 
 
-# %% 05.4: never to say yes
-def best_threshold(is_yes, score, cost_missed, cost_false_alarm):
-    def total(line):
-        missed = (is_yes & (score < line)).sum()
-        return cost_missed * missed + cost_false_alarm * (~is_yes & (score >= line)).sum()
+# %% 05.4: to flag nothing
+def best_threshold(is_positive, score, cost_missed, cost_false_positive):
+    def total(threshold):
+        missed = (is_positive & (score < threshold)).sum()
+        return (
+            cost_missed * missed + cost_false_positive * (~is_positive & (score >= threshold)).sum()
+        )
 
     return min(np.unique(score), key=total)
 
 
 # %% 05.4: rule for calibrated probabilities
-def best_threshold(is_yes, score, cost_missed, cost_false_alarm):
-    return cost_false_alarm / (cost_false_alarm + cost_missed)
+def best_threshold(is_positive, score, cost_missed, cost_false_positive):
+    return cost_false_positive / (cost_false_positive + cost_missed)
 
 
 # %% 05.4: do you use the arguments
-def best_threshold(is_yes, score, cost_missed, cost_false_alarm):
-    def total(line):
-        return 5 * (is_yes & (score < line)).sum() + (~is_yes & (score >= line)).sum()
+def best_threshold(is_positive, score, cost_missed, cost_false_positive):
+    def total(threshold):
+        return (
+            5 * (is_positive & (score < threshold)).sum()
+            + (~is_positive & (score >= threshold)).sum()
+        )
 
     return min(np.append(np.unique(score), np.inf), key=total)
 
 
 # %% 05.4: if the two costs were exchanged
-def best_threshold(is_yes, score, cost_missed, cost_false_alarm):
-    def total(line):
-        missed = (is_yes & (score < line)).sum()
-        return cost_false_alarm * missed + cost_missed * (~is_yes & (score >= line)).sum()
+def best_threshold(is_positive, score, cost_missed, cost_false_positive):
+    def total(threshold):
+        missed = (is_positive & (score < threshold)).sum()
+        return (
+            cost_false_positive * missed + cost_missed * (~is_positive & (score >= threshold)).sum()
+        )
 
     return min(np.append(np.unique(score), np.inf), key=total)
 
 
 # %% 05.4: is a sum of costs
-def best_threshold(is_yes, score, cost_missed, cost_false_alarm):
-    def total(line):
-        missed = (is_yes & (score < line)).sum()
-        return cost_missed * missed + cost_false_alarm * (~is_yes & (score >= line)).sum()
+def best_threshold(is_positive, score, cost_missed, cost_false_positive):
+    def total(threshold):
+        missed = (is_positive & (score < threshold)).sum()
+        return (
+            cost_missed * missed + cost_false_positive * (~is_positive & (score >= threshold)).sum()
+        )
 
-    return min(total(line) for line in np.append(np.unique(score), np.inf))
+    return min(total(threshold) for threshold in np.append(np.unique(score), np.inf))
 
 
-# %% 05.4: a place in a list
-def best_threshold(is_yes, score, cost_missed, cost_false_alarm):
-    def total(line):
-        missed = (is_yes & (score < line)).sum()
-        return cost_missed * missed + cost_false_alarm * (~is_yes & (score >= line)).sum()
+# %% 05.4: a position in a list
+def best_threshold(is_positive, score, cost_missed, cost_false_positive):
+    def total(threshold):
+        missed = (is_positive & (score < threshold)).sum()
+        return (
+            cost_missed * missed + cost_false_positive * (~is_positive & (score >= threshold)).sum()
+        )
 
-    return int(np.argmin([total(line) for line in np.append(np.unique(score), np.inf)]))
+    return int(np.argmin([total(threshold) for threshold in np.append(np.unique(score), np.inf)]))
 
 
 # %% 05.4: a score EQUAL to the threshold
-def best_threshold(is_yes, score, cost_missed, cost_false_alarm):
-    def total(line):
-        missed = (is_yes & (score <= line)).sum()
-        return cost_missed * missed + cost_false_alarm * (~is_yes & (score > line)).sum()
+def best_threshold(is_positive, score, cost_missed, cost_false_positive):
+    def total(threshold):
+        missed = (is_positive & (score <= threshold)).sum()
+        return (
+            cost_missed * missed + cost_false_positive * (~is_positive & (score > threshold)).sum()
+        )
 
     return min(np.append(-np.inf, np.unique(score)), key=total)
 
 
 # %% 05.4: Do you try every score
-def best_threshold(is_yes, score, cost_missed, cost_false_alarm):
-    def total(line):
-        missed = (is_yes & (score < line)).sum()
-        return cost_missed * missed + cost_false_alarm * (~is_yes & (score >= line)).sum()
+def best_threshold(is_positive, score, cost_missed, cost_false_positive):
+    def total(threshold):
+        missed = (is_positive & (score < threshold)).sum()
+        return (
+            cost_missed * missed + cost_false_positive * (~is_positive & (score >= threshold)).sum()
+        )
 
     return min(np.append(np.linspace(0, 1, 11), np.inf), key=total)
 
 
-# %% 05.5: 'hardest' is missing
-my_network = {"classes": ["a", "b"], "matrix": [[8, 2], [3, 7]], "verdict": "better"}
+# %% 05.5: 'costs' is missing
+my_decision = {"counts": [[651, 249], [5, 95]], "verdict": "use it"}
 
-# %% 05.5: integers, not shares
-my_network = {
-    "classes": ["mugs", "keys"],
-    "matrix": [[0.8, 0.2], [0.3, 0.7]],
-    "hardest": "keys",
-    "confused": ("keys", "mugs"),
-    "p-value": 0.1,
-    "verdict": "cannot tell",
-    "next": "More pictures of keys from other sides.",
-}
-
-# %% 05.5: Divide along the rows
-my_network = {
-    "classes": ["mugs", "keys"],
-    "matrix": [[28, 12], [2, 18]],
-    "hardest": "keys",
-    "confused": ("mugs", "keys"),
-    "p-value": 0.36,
-    "verdict": "cannot tell",
-    "next": "More pictures of keys from other sides.",
-}
-
-# %% 05.5: which is true
-my_network = {
-    "classes": ["mugs", "keys"],
-    "matrix": [[28, 12], [2, 18]],
-    "hardest": "mugs",
-    "confused": ("keys", "mugs"),
-    "p-value": 0.36,
-    "verdict": "cannot tell",
-    "next": "More pictures of mugs from other sides.",
-}
-
-# %% 05.5: How many are the other way round
-my_network = {
-    "classes": ["mugs", "keys"],
-    "matrix": [[28, 12], [2, 18]],
-    "hardest": "mugs",
-    "confused": ("mugs", "keys"),
-    "p-value": 0.02,
-    "verdict": "better",
-    "next": "More pictures of mugs from other sides.",
-}
-
-# %% 05.5: chance may explain it
-my_network = {
-    "classes": ["mugs", "keys"],
-    "matrix": [[28, 12], [2, 18]],
-    "hardest": "mugs",
-    "confused": ("mugs", "keys"),
-    "p-value": 0.36,
-    "verdict": "better",
-    "next": "More pictures of mugs from other sides.",
+# %% 05.5: four integers
+my_decision = {
+    "counts": [[0.72, 0.28], [0.05, 0.95]],
+    "costs": (20, 1),
+    "prevalence": 0.02,
+    "precision": 0.065,
+    "cost": 291,
+    "without network": 400,
+    "verdict": "use it",
 }
 
 # %% 05.5: cats and dogs of the example
-my_network = {
-    "classes": ["cat", "dog"],
-    "matrix": [[7, 3], [10, 20]],
-    "hardest": "dog",
-    "confused": ("dog", "cat"),
-    "p-value": 0.63,
-    "verdict": "cannot tell",
-    "next": "I would photograph dogs of more breeds, from more sides.",
+my_decision = {
+    "counts": [[20, 10], [3, 7]],
+    "costs": (20, 1),
+    "prevalence": 0.02,
+    "precision": 0.041,
+    "cost": 447,
+    "without network": 400,
+    "verdict": "do not use it",
+}
+
+# %% 05.5: a row without images
+my_decision = {
+    "counts": [[651, 249], [0, 0]],
+    "costs": (20, 1),
+    "prevalence": 0.02,
+    "precision": 0.065,
+    "cost": 291,
+    "without network": 400,
+    "verdict": "use it",
+}
+
+# %% 05.5: two positive numbers
+my_decision = {
+    "counts": [[651, 249], [5, 95]],
+    "costs": (20, 0),
+    "prevalence": 0.02,
+    "precision": 0.065,
+    "cost": 291,
+    "without network": 400,
+    "verdict": "use it",
+}
+
+# %% 05.5: nothing to decide
+my_decision = {
+    "counts": [[651, 249], [5, 95]],
+    "costs": (20, 1),
+    "prevalence": 0,
+    "precision": 0.065,
+    "cost": 291,
+    "without network": 400,
+    "verdict": "use it",
+}
+
+# %% 05.5: the precision of the validation images
+my_decision = {
+    "counts": [[651, 249], [5, 95]],
+    "costs": (20, 1),
+    "prevalence": 0.02,
+    "precision": 0.276,
+    "cost": 291,
+    "without network": 400,
+    "verdict": "use it",
+}
+
+# %% 05.5: is the recall
+my_decision = {
+    "counts": [[651, 249], [5, 95]],
+    "costs": (20, 1),
+    "prevalence": 0.02,
+    "precision": 0.95,
+    "cost": 291,
+    "without network": 400,
+    "verdict": "use it",
+}
+
+# %% 05.5: the share of all images that are flagged
+my_decision = {
+    "counts": [[651, 249], [5, 95]],
+    "costs": (20, 1),
+    "prevalence": 0.02,
+    "precision": 0.29,
+    "cost": 291,
+    "without network": 400,
+    "verdict": "use it",
+}
+
+# %% 05.5: of 1,000 images in use, 290.1 are flagged
+my_decision = {
+    "counts": [[651, 249], [5, 95]],
+    "costs": (20, 1),
+    "prevalence": 0.02,
+    "precision": 0.5,
+    "cost": 291,
+    "without network": 400,
+    "verdict": "use it",
+}
+
+# %% 05.5: the cost of one image
+my_decision = {
+    "counts": [[651, 249], [5, 95]],
+    "costs": (20, 1),
+    "prevalence": 0.02,
+    "precision": 0.065,
+    "cost": 0.291,
+    "without network": 400,
+    "verdict": "use it",
+}
+
+# %% 05.5: at the share of positives of your validation images
+my_decision = {
+    "counts": [[651, 249], [15, 85]],
+    "costs": (20, 1),
+    "prevalence": 0.02,
+    "precision": 0.059,
+    "cost": 549,
+    "without network": 400,
+    "verdict": "use it",
+}
+
+# %% 05.5: the two costs are exchanged
+my_decision = {
+    "counts": [[651, 249], [5, 95]],
+    "costs": (20, 1),
+    "prevalence": 0.02,
+    "precision": 0.065,
+    "cost": 5428,
+    "without network": 400,
+    "verdict": "use it",
+}
+
+# %% 05.5: the cost of the validation images
+my_decision = {
+    "counts": [[6510, 2490], [50, 950]],
+    "costs": (20, 1),
+    "prevalence": 0.02,
+    "precision": 0.065,
+    "cost": 3490,
+    "without network": 400,
+    "verdict": "use it",
+}
+
+# %% 05.5: does not follow from
+my_decision = {
+    "counts": [[651, 249], [5, 95]],
+    "costs": (20, 1),
+    "prevalence": 0.02,
+    "precision": 0.065,
+    "cost": 500,
+    "without network": 400,
+    "verdict": "use it",
+}
+
+# %% 05.5: the more expensive of the two rules
+my_decision = {
+    "counts": [[651, 249], [5, 95]],
+    "costs": (20, 1),
+    "prevalence": 0.02,
+    "precision": 0.065,
+    "cost": 291,
+    "without network": 980,
+    "verdict": "use it",
+}
+
+# %% 05.5: with the network 291, without it 400
+my_decision = {
+    "counts": [[651, 249], [5, 95]],
+    "costs": (20, 1),
+    "prevalence": 0.02,
+    "precision": 0.065,
+    "cost": 291,
+    "without network": 400,
+    "verdict": "do not use it",
 }
