@@ -200,6 +200,15 @@ def lint(files: Annotated[list[Path] | None, typer.Argument()] = None) -> None:
 
 
 @app.command()
+def screenshots() -> None:
+    """Take the pictures of TensorBoard in notebook 06; needs Chromium."""
+    from tools.screenshots import make_screenshots
+
+    for path in make_screenshots():
+        print(display_path(path))
+
+
+@app.command()
 def pitfalls() -> None:
     """Write notebooks/pitfalls.md from the Pitfall boxes of the notebooks."""
     from tools.pitfalls import write_page

@@ -35,8 +35,9 @@ class Renderer(IPythonRenderer):
 
 
 def to_html(text: str) -> str:
-    """Render Markdown as HTML."""
-    return MarkdownWithMath(renderer=Renderer(escape=False)).render(text)
+    """Render Markdown as HTML that contains its images."""
+    renderer = Renderer(escape=False, embed_images=True, path=str(NOTEBOOKS))
+    return MarkdownWithMath(renderer=renderer).render(text)
 
 
 def write_notebook(nb: NotebookNode, target: Path) -> None:

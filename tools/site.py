@@ -55,7 +55,7 @@ def write_sources(source: Path) -> None:
     table = re.search(r"^\| notebook \|.+?(?=\n\n)", readme, re.DOTALL | re.MULTILINE)[0]
     index = (source / "index.md").read_text("utf-8").replace(PLACE_OF_TABLE, table)
     (source / "index.md").write_text(index, encoding="utf-8")
-    (source / "notebooks").mkdir()
+    shutil.copytree(ROOT / "notebooks" / "images", source / "notebooks" / "images")
     for path in find_notebooks():
         nb = nbformat.read(path, as_version=4)
         for cell in nb.cells:
