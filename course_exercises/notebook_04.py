@@ -1,6 +1,6 @@
 """The checks of notebook 04: gaps, a loop with a bug, early stopping, a diagnosis, a study."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -199,10 +199,10 @@ WORDS = ("overfitting", "underfitting", "too slow", "healthy")
 NUDGES = {
     "overfitting": "Its validation loss has a lowest point: where is it, and how far up is the "
     "end?",
-    "underfitting": "How high is the end, compared with the loss of a uniform prediction? And do "
-    "the last epochs still lower it?",
+    "underfitting": "How high is the end, compared with half of chance level? And do the last "
+    "epochs still lower it, compared with the fall before?",
     "too slow": "It is high, like underfitting, but the last epochs still lower it.",
-    "healthy": "Its end is low, compared with chance level, and validation does not rise.",
+    "healthy": "Its training loss ends below half of chance level, and validation does not rise.",
 }
 
 
@@ -211,14 +211,15 @@ def check_diagnose(answer: Any) -> None:
     """Curves of the four kinds for three numbers of classes, then the same with noise."""
     for noise in (0.0, 0.01):
         for classes in (10, 2, 100):
-            for name, (train, val) in _curves(classes, noise).items():
+            for name, train, val in _curves(classes, noise):
                 show = f"a curve that shows {name!r}, with {classes} classes"
                 word = call(answer, train, val, classes, show=show)
                 if not any(same(word, known) for known in WORDS):
                     raise Hint(f"{short(word)} is not one of the words {', '.join(WORDS)}.")
                 if word != name:
-                    found = f"A curve that shows {name!r}, with {classes} classes, was called "
-                    raise Hint(f"{found}{word!r}. {_nudge(name, classes, noise)}")
+                    end = f"training ends at {train[-1]:.2f}, validation at {val[-1]:.2f}"
+                    found = f"A curve that shows {name!r}, with {classes} classes ({end}), was "
+                    raise Hint(f"{found}called {word!r}. {_nudge(name, classes, noise)}")
 
 
 def _nudge(name: str, classes: int, noise: float) -> str:
@@ -236,22 +237,21 @@ def _nudge(name: str, classes: int, noise: float) -> str:
     return NUDGES[name]
 
 
-def _curves(classes: int, noise: float) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+def _curves(classes: int, noise: float) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
     """Losses relative to that of a uniform prediction; the noise is a standard deviation."""
     rng = np.random.default_rng(classes)
-    curves = {}
     for name, epochs in zip(WORDS, (40, 20, 20, 24), strict=True):
         epoch = np.arange(1, epochs + 1)
         fast = 0.85 * np.exp(-epoch / 3)
-        train, val = {
-            "overfitting": (0.01 + fast, 0.3 + fast + 0.01 * np.maximum(epoch - 8, 0)),
-            "underfitting": (0.7 + 0.3 * fast, 0.72 + 0.3 * fast),
-            "too slow": (1.0 - 0.014 * epoch, 1.005 - 0.014 * epoch),
-            "healthy": (0.14 + fast, 0.24 + fast),
-        }[name]
-        noisy = (part + rng.normal(0, noise, epochs) for part in (train, val))
-        curves[name] = tuple(np.log(classes) * np.maximum(part, 0.002) for part in noisy)
-    return curves
+        for higher in (0.0, 0.15):
+            train, val = {
+                "overfitting": (0.01 + fast, 0.3 + fast + 0.01 * np.maximum(epoch - 8, 0)),
+                "underfitting": (0.58 + higher + 0.3 * fast, 0.6 + higher + 0.3 * fast),
+                "too slow": (1.0 - 0.014 * epoch, 1.005 - 0.014 * epoch),
+                "healthy": (0.14 + higher + fast, 0.24 + higher + fast),
+            }[name]
+            noisy = (part + rng.normal(0, noise, epochs) for part in (train, val))
+            yield name, *(np.log(classes) * np.maximum(part, 0.002) for part in noisy)
 
 
 # 04.5: your own study
@@ -261,11 +261,16 @@ VERDICTS = ("better", "worse", "not decided")
 
 @exercise("04.5")
 def check_my_study(answer: Any) -> None:
-    """The form, plausible accuracies, and a verdict that follows from the interval."""
+    """The form, plausible accuracies, and a verdict that follows from the paired interval."""
     study = report_of(answer, "change", "baseline", "changed", "verdict")
     if not isinstance(study["change"], str) or len(study["change"].strip()) < 5:
         raise Hint("Say in a few words what you changed, under 'change'.")
     baseline, changed = (_accuracies(key, study[key]) for key in ("baseline", "changed"))
+    if len(baseline) != len(changed):
+        raise Hint(
+            f"There are {len(baseline)} and {len(changed)} accuracies: pairs need the same seeds, "
+            "in the same order, in both lists."
+        )
     if sorted(baseline) == sorted(changed):
         raise Hint("Both lists hold the same values: did the change reach the training at all?")
     if not any(same(study["verdict"], word) for word in VERDICTS):
@@ -273,23 +278,40 @@ def check_my_study(answer: Any) -> None:
             f"The verdict is {short(study['verdict'])}; it should be one of {', '.join(VERDICTS)}. "
             "What the runs cannot tell apart is not proven to be equal."
         )
-    interval = stats.ttest_ind(changed, baseline, equal_var=False).confidence_interval(0.95)
-    low, high = float(interval.low), float(interval.high)
-    right, verdict = (
-        "better" if low > 0 else "worse" if high < 0 else "not decided",
-        study["verdict"],
-    )
+    low, high = _interval(changed, baseline)
+    right, verdict = _verdict(low, high), study["verdict"]
     if verdict == right:
         return
+    unpaired = stats.ttest_ind(changed, baseline, equal_var=False).confidence_interval(0.95)
     reason = "Look at the sign: the verdict is about the change, not the baseline."
-    if right == "not decided":
+    if verdict == _verdict(unpaired.low, unpaired.high):
+        reason = (
+            f"Your verdict fits the unpaired interval, {unpaired.low:+.4f} to "
+            f"{unpaired.high:+.4f}. Both lists share their seeds: analyze the differences."
+        )
+    elif right == "not decided":
         reason = (
             "Zero lies between them, so the means may differ by chance alone. Is "
             f"{verdict!r} what the numbers say, or what you hoped for?"
         )
     elif verdict == "not decided":
         reason = "Zero is not in this interval, so the runs do decide something."
-    raise Hint(f"The interval of changed minus baseline is {low:+.4f} to {high:+.4f}. {reason}")
+    raise Hint(
+        f"The paired interval of changed minus baseline is {low:+.4f} to {high:+.4f}. {reason}"
+    )
+
+
+def _interval(changed: list[float], baseline: list[float]) -> tuple[float, float]:
+    """Return the 95 % interval of the paired differences; a point if all are equal."""
+    differences = np.subtract(changed, baseline)
+    if np.ptp(differences) < 1e-9:
+        return differences[0], differences[0]
+    interval = stats.ttest_rel(changed, baseline).confidence_interval(0.95)
+    return interval.low, interval.high
+
+
+def _verdict(low: float, high: float) -> str:
+    return "better" if low > 0 else "worse" if high < 0 else "not decided"
 
 
 def _accuracies(key: str, values: Any) -> list[float]:

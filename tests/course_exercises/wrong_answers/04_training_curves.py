@@ -203,7 +203,7 @@ def stop_early(losses, patience):
 def diagnose(train_losses, val_losses, num_classes):
     if val_losses[-1] > 1.2 * min(val_losses):
         return "overfitting"
-    if train_losses[-1] < 1.0:
+    if train_losses[-1] < 1.2:
         return "healthy"
     return "too slow" if train_losses[-5] - train_losses[-1] > 0.05 else "underfitting"
 
@@ -291,5 +291,32 @@ my_study = {
     "change": "batch norm",
     "baseline": [0.777, 0.777, 0.777, 0.777, 0.777],
     "changed": [0.796, 0.796, 0.796, 0.796, 0.796],
+    "verdict": "better",
+}
+
+
+# %% 04.4: compared with half of chance level
+def diagnose(train_losses, val_losses, num_classes):
+    if val_losses[-1] > 1.2 * min(val_losses):
+        return "overfitting"
+    if train_losses[-1] < 0.7 * np.log(num_classes):
+        return "healthy"
+    fell = train_losses[-5] - train_losses[-1]
+    return "too slow" if fell > 0.03 * np.log(num_classes) else "underfitting"
+
+
+# %% 04.5: analyze the differences
+my_study = {
+    "change": "learning rate 20 % higher",
+    "baseline": [0.71, 0.74, 0.68, 0.77, 0.72],
+    "changed": [0.72, 0.75, 0.692, 0.778, 0.731],
+    "verdict": "not decided",
+}
+
+# %% 04.5: pairs need the same seeds
+my_study = {
+    "change": "learning rate 20 % higher",
+    "baseline": [0.71, 0.74, 0.68, 0.77, 0.72],
+    "changed": [0.72, 0.75, 0.692, 0.778, 0.731, 0.74],
     "verdict": "better",
 }
