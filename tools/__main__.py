@@ -181,6 +181,14 @@ def site() -> None:
 
 
 @app.command()
+def curves() -> None:
+    """Compute the curves of the website's game: docs/_static/curves.js."""
+    from tools.curves import write_curves
+
+    print(display_path(write_curves()))
+
+
+@app.command()
 def publish(
     repository: Annotated[str, typer.Argument(metavar="OWNER/NAME")] = "",
     branch: Annotated[str, typer.Argument()] = "main",

@@ -5,9 +5,9 @@ import shutil
 
 import pytest
 
-NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
+from tools.screenshots import NAMES, OPTIONS
+
 CHROMIUM = next(filter(None, map(shutil.which, NAMES)), None)
-OPTIONS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 in_a_browser = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
 
 

@@ -36,7 +36,7 @@ def site(tmp_path_factory):
     return build(ROOT, tmp_path_factory.mktemp("build"))
 
 
-@pytest.fixture(params=["disk", "server"])
+@pytest.fixture
 def start(request, site):
     """Where the site begins: a folder on disk, or a server."""
     if request.param == "disk":
@@ -105,7 +105,7 @@ def test_a_published_course_has_buttons_that_open_its_notebooks(tmp_path):
 
 
 @in_a_browser
-@pytest.mark.parametrize("width", [390, 1440])
+@pytest.mark.parametrize(("start", "width"), [("disk", 390), ("server", 1440)], indirect=["start"])
 def test_every_page_loads_without_complaint(site, start, browser, width):
     page = browser.new_page(viewport={"width": width, "height": 900})
     found = []
@@ -123,6 +123,7 @@ def test_every_page_loads_without_complaint(site, start, browser, width):
 
 
 @in_a_browser
+@pytest.mark.parametrize("start", ["disk", "server"], indirect=True)
 def test_the_search_finds_a_term(start, browser):
     page = browser.new_page()
     page.goto(f"{start}/search.html?q=occlusion")
@@ -133,7 +134,7 @@ def test_the_search_finds_a_term(start, browser):
 
 
 @in_a_browser
-@pytest.mark.parametrize("width", [390, 1440])
+@pytest.mark.parametrize(("start", "width"), [("disk", 390), ("server", 1440)], indirect=["start"])
 def test_a_reader_finds_the_way_to_the_next_notebook_and_back(start, browser, width):
     page = browser.new_page(viewport={"width": width, "height": 900})
     page.goto(f"{start}/index.html")
@@ -144,6 +145,30 @@ def test_a_reader_finds_the_way_to_the_next_notebook_and_back(start, browser, wi
     assert page.url.endswith("notebooks/05_confusion_matrices.html")
     page.get_by_role("link", name="04. Training curves").last.click()
     assert page.url.endswith("notebooks/04_training_curves.html")
+    page.close()
+
+
+@in_a_browser
+def test_the_game_of_loss_curves_is_played_to_its_end(site, browser):
+    page = browser.new_page()
+    page.goto((site / "curve_game.html").as_uri())
+    game = page.locator("#curve-game")
+    modes = page.evaluate("Object.keys(DIAGNOSES)")
+    assert {curve["name"] for curve in page.evaluate("CURVE_GAME.curves")} == set(modes)
+    assert len(modes) >= 12
+    found = set()
+    for number in range(1, len(modes) + 1):
+        assert f"Curve {number} of {len(modes)}" in game.inner_text()
+        assert "Losses of" in game.get_by_role("img").get_attribute("aria-label")
+        while game.get_by_role("button", name="Next curve").count() == 0:
+            game.locator(".choices button:enabled").first.click()
+            assert re.search("^(Right|No)[.] ", game.locator("[aria-live]").inner_text())
+        found.add(game.locator("button.right").inner_text())
+        game.get_by_role("button", name="Next curve").click()
+    assert found == set(modes)
+    assert re.search(rf"You recognized \d+ of {len(modes)} curves", game.inner_text())
+    game.get_by_role("button", name="Play again").click()
+    assert "Curve 1 of" in game.inner_text()
     page.close()
 
 
