@@ -88,10 +88,11 @@ def diagnose(train_losses, val_losses, num_classes):
 
 
 # %% 04.5
-# TODO
+# Twice the width, five paired seeds, with the parameters that the notebook comes with. The paired
+# interval of the difference goes from 0.008 to 0.018: all of it lies above zero.
 my_study = {
     "change": "width=16 instead of 8",
     "baseline": [0.800, 0.811, 0.803, 0.803, 0.794],
-    "changed": [0.82, 0.82, 0.82, 0.82, 0.83],
+    "changed": [0.810, 0.825, 0.813, 0.814, 0.813],
     "verdict": "better",
 }
