@@ -61,7 +61,7 @@ def histograms(page: "Page") -> Clip:
     """Show the weights of the first layer in two training runs."""
     page.locator("tf-tag-filterer input").fill("weights/features.0.0.weight")
     page.locator("#names-regex input").fill("^(colleague|rate-0.01)$")
-    page.locator("tf-histogram-loader").nth(1).wait_for()
+    page.locator("tf-histogram-loader", has_text="weights/features.0.0").nth(1).wait_for()
 
 
 def hparams(page: "Page") -> Clip:
