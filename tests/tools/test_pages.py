@@ -28,9 +28,10 @@ KNOWN_MISTAKES = {
     "state of the optimizer lost": "made anew every epoch",
     "divided by a full last batch": "dividing by `len(loader) * batch_size`",
     "correct predictions shown as mistakes": "the wrong pictures",
-    "a batch size of 1": "a batch size of 1 for measuring",
     "decoding to count": "decoding images to count labels",
     "rows and columns": "rows and columns swapped",
+    "gradients never cleared": "forgetting `zero_grad()`",
+    "evaluation in training mode": "evaluating without `eval()`",
     "unpickling": "unpickling untrusted files",
 }
 
