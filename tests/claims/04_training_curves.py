@@ -132,10 +132,10 @@ def accuracy_without_eval_collapses(rows, last_values, correct_loop):
 
 
 @claim(after="typo-table")
-def the_typo_wins_at_the_end_only(typo_table, ends):
+def the_typo_wins_at_the_end_only(typo_table, last_losses):
     """The typo has the lower last loss in most runs; the correct code is better elsewhere."""
     correct, typo = typo_table.loc["train"], typo_table.loc["trian"]
-    assert (ends["trian"] < ends["train"]).sum() >= 3
+    assert (last_losses["trian"] < last_losses["train"]).sum() >= 3
     assert correct["loss, epoch 2"] < 0.7 * typo["loss, epoch 2"]
     assert correct["loss, best epoch"] < typo["loss, best epoch"]
     assert correct["accuracy, last epoch"] > typo["accuracy, last epoch"]
