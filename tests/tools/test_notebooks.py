@@ -135,6 +135,9 @@ SMALLEST = {
     "01_data_exploration": {"max_images": 2, "image_size": 8, "batch_size": 1},
     "02_cnn_from_scratch": {"max_images": 8, "image_size": 14, "batch_size": 2},
     "03_transfer_learning": {"images_per_class": "[1]", "max_images": 8, "batch_size": 2},
+    "04_training_curves": {"epochs": 1, "few": 1, "image_size": 9, "max_images": 4},
+    "05_confusion_matrices": {"max_images": 1, "image_size": 8, "batch_size": 1, "resamples": 2},
+    "06_tensorboard": {"epochs": 1, "max_images": 2, "image_size": 8, "width": 1},
 }
 
 
