@@ -25,7 +25,7 @@ KNOWN_MISTAKES = {
     "validation images augmented": "validation images augmented by accident",
     "eval mode for all of training": "a typo in the name of a phase",
     "mean of per-image deviations": "averaging the standard deviations",
-    "state of the optimizer lost": "made anew every epoch",
+    "state of the optimizer lost": "re-created every epoch",
     "divided by a full last batch": "dividing by `len(loader) * batch_size`",
     "correct predictions shown as mistakes": "the wrong pictures",
     "decoding to count": "decoding images to count labels",
