@@ -17,8 +17,8 @@ def gaps_at_epoch_end(train_losses, val_losses):
 
 
 # %% 04.b
-# Leakage: no gap, but a low test accuracy. A forgotten zero_grad(): the loss explodes at once. Label
-# noise: training is worse than validation at a high loss.
+# Leakage: no gap, but a low test accuracy. A forgotten zero_grad(): the loss explodes at once.
+# Label noise: training is worse than validation at a high loss.
 guess_letters = ("G", "O", "F")
 
 
