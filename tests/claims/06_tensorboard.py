@@ -22,7 +22,7 @@ def add_scalars_creates_a_run_per_line(ways):
 
 @claim(after="same-folder")
 def the_line_jumps_back(tangled, clean):
-    """Two training runs in one folder make one line that jumps back; two folders do not."""
+    """Read with `read_logs`, two training runs in one folder make one line that jumps back."""
     assert (tangled["step"].diff() < 0).sum() == 1
     assert not (clean.groupby("run")["step"].diff() < 0).any()
 
