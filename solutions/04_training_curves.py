@@ -24,7 +24,7 @@ guess_letters = ("G", "O", "F")
 
 # %% 04.c
 # The first loss is measured before any update, so it is finite. After that each step multiplies
-# the loss by a growing factor: 10^3, 10^11, 10^29, and then 32 bits are not enough.
+# the loss by a growing factor: 10^3, 10^12, 10^31, and then 32 bits are not enough.
 guess_batches = 4
 
 

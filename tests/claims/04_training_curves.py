@@ -13,16 +13,17 @@ SOLUTIONS = Path(__file__).parents[2] / "solutions" / "04_training_curves.py"
 
 @claim(after="healthy-run")
 def a_healthy_run(history):
-    """Both losses fall and level off; from epoch 5 on the training loss is lower."""
-    late = history.frame[history.frame["epoch"] >= 5]
-    assert (late["train_loss"] < late["val_loss"]).all()
+    """In the second half of the epochs, the training loss is lower, and the distance grows."""
+    gaps = history.frame["val_loss"] - history.frame["train_loss"]
+    assert (gaps[6:] > 0).all()
+    assert gaps[9:].mean() > gaps[4:7].mean()
     assert history["train_loss"][-1] < 0.5
     assert history["val_loss"][-1] < 0.85
 
 
 @claim(after="two-numbers")
 def narrow_underfits_and_few_images_are_memorized(losses, few):
-    """The narrow network is well above 1 nat without a gap, few images end below 0.1."""
+    """The narrow network is well above 1 nat; few images end below 0.1 with the largest gap."""
     train, gap = losses["training loss"], losses["gap"]
     assert 1.15 < train["width=1"] < 1.6
     assert abs(gap["width=1"]) < 0.1
@@ -32,14 +33,17 @@ def narrow_underfits_and_few_images_are_memorized(losses, few):
 
 @claim(after="shift-figure")
 def the_shift_explains_the_lag(late, shifted, frame):
-    """Shifted by half an epoch, the loss during an epoch is close to the loss after it."""
+    """The training loss is averaged during the epoch and is half an epoch older on average."""
     assert shifted < 0.7 * late
     assert frame["val_loss"][0] < frame["train_loss"][0]
 
 
 @claim(after="gallery-figure")
 def settings_show_their_symptoms(gallery, classes):
-    """Panels B, D, E, K, L and N."""
+    """E: jagged, and worse than D. N: both level off together, at a high loss.
+
+    B: both fall steadily until the end. K: a spike, then a worse run. L: healthy, then a jump.
+    """
     chance = math.log(len(classes))
     frames = {name: run.frame for name, run in gallery.items()}
     healthy = frames["healthy"]["val_loss"].min()
@@ -48,6 +52,7 @@ def settings_show_their_symptoms(gallery, classes):
     assert (slow.diff()[1:] < 0).all()
     high = frames["learning rate too high"]["val_loss"]
     assert high.iloc[-5:].mean() > 1.2 * healthy
+    assert high[5:].diff().abs().mean() > 2 * frames["healthy"]["val_loss"][5:].diff().abs().mean()
     growing = frames["learning rate grows"]
     assert growing["val_loss"].min() < 0.5 * chance < growing["val_loss"].iloc[-1]
     spike = frames["one epoch at a high rate"]["train_loss"]
@@ -59,8 +64,12 @@ def settings_show_their_symptoms(gallery, classes):
 
 
 @claim(after="gallery-figure")
-def data_show_their_symptoms(gallery, classes, memory, batch_size):
-    """Panels C, F, G, H and J."""
+def data_show_their_symptoms(gallery, classes, letters, panels):
+    """G: no gap, but the test accuracy is much lower than the validation accuracy.
+
+    C: training starts above chance level; accuracies are poor, near 0 in the first epochs.
+    F: training worse than validation. H: validation rises above chance level. J: it turns.
+    """
     chance = math.log(len(classes))
     ends = {name: run.frame.iloc[-1] for name, run in gallery.items()}
     unshuffled = gallery["no shuffling"].frame
@@ -74,6 +83,8 @@ def data_show_their_symptoms(gallery, classes, memory, batch_size):
     leak = ends["leakage"]
     assert leak["val_accuracy"] > ends["healthy"]["val_accuracy"] + 0.05
     assert abs(leak["val_loss"] - leak["train_loss"]) < 0.15
+    [title] = [title for title in panels if letters[title[0]] == "leakage"]
+    assert float(title.split(", ")[-1]) < leak["val_accuracy"] - 0.07
     assert ends["labels of other images"]["val_loss"] > chance + 0.1
     few_images = gallery["overfitting"].frame
     assert few_images["val_loss"].iloc[-3:].mean() > 1.03 * few_images["val_loss"].min()
@@ -82,7 +93,10 @@ def data_show_their_symptoms(gallery, classes, memory, batch_size):
 
 @claim(after="gallery-figure")
 def code_shows_its_symptoms(gallery, classes):
-    """Panels A, I, M, O and P."""
+    """O: the loss explodes at once. M: flat at first, then learning late. I: at chance level.
+
+    A: validation bad from the first epoch. P: flat from epoch 2 or 3 on, at a high loss.
+    """
     chance = math.log(len(classes))
     frames = {name: run.frame for name, run in gallery.items()}
     without = frames["validation without eval()"]
@@ -107,7 +121,7 @@ def the_proof_is_in_the_network(gallery, share_active):
 
 @claim(after="divergence")
 def the_second_loss_is_the_diagnosis(recorder, classes):
-    """The first loss has an ordinary size, the second is hundreds of times higher."""
+    """The first has an ordinary size. The second is hundreds of times higher."""
     first, second = recorder.losses[:2]
     assert abs(first - math.log(len(classes))) < 0.5
     assert second > 100 * first
@@ -116,7 +130,7 @@ def the_second_loss_is_the_diagnosis(recorder, classes):
 
 @claim(after="zero-grad")
 def forgotten_zero_grad(correct_loop, forgotten, last_values):
-    """With momentum the run explodes; with plain SGD the loss is higher and unsteady."""
+    """With momentum the run explodes. With plain SGD the loss is only higher and unsteady."""
     correct, plain, momentum = map(last_values, (correct_loop, *forgotten))
     assert momentum.min() > 10
     assert plain.mean() > 1.2 * correct.mean()
@@ -125,15 +139,19 @@ def forgotten_zero_grad(correct_loop, forgotten, last_values):
 
 @claim(after="without-eval")
 def accuracy_without_eval_collapses(rows, last_values, correct_loop):
-    """In batches of one class the accuracy collapses; in mixed ones of 100 it does not."""
+    """In such a batch (of one class) the accuracy collapses; in mixed ones of 100 it does not."""
     correct = last_values(correct_loop, "val_accuracy").mean()
-    assert rows[100][0] < 0.5 * correct
+    assert max(rows[10][0], rows[100][0]) < 0.5 * correct
     assert abs(rows[100][1] - correct) < 0.05
 
 
 @claim(after="typo-table")
-def the_typo_wins_at_the_end_only(typo_table, last_losses):
-    """The typo has the lower last loss in most runs; the correct code is better elsewhere."""
+def the_typo_wins_at_the_end_only(typo_table, last_losses, usual_wins):
+    """At the end, the bug has the lower validation loss in most runs.
+
+    With the network and the epochs of the other sections, the correct code wins.
+    """
+    assert usual_wins.sum() <= 1
     correct, typo = typo_table.loc["train"], typo_table.loc["trian"]
     assert (last_losses["trian"] < last_losses["train"]).sum() >= 3
     assert correct["loss, epoch 2"] < 0.7 * typo["loss, epoch 2"]
@@ -144,20 +162,21 @@ def the_typo_wins_at_the_end_only(typo_table, last_losses):
 
 @claim(after="recreated")
 def a_recreated_optimizer_learns_more_slowly(kept, recreated):
-    """With four updates per epoch the training loss is higher for each seed."""
+    """In each epoch, momentum starts at zero again: the training loss is higher for each seed."""
     assert (recreated > 1.15 * kept).all()
 
 
 @claim(after="augmented")
 def augmented_by_accident(clean, augmented):
-    """Three equal values without the transform, lower and different ones with it."""
+    """One network with several accuracies: the images are changing."""
     assert len(set(clean)) == 1
     assert max(augmented) < clean[0] - 0.1
+    assert len(set(augmented)) > 1
 
 
 @claim(after="verdicts")
 def unpaired_misses_what_paired_finds(welch, higher, original, fresh_pairs, paired_interval):
-    """Welch includes zero; the paired interval and the fresh seeds find about -0.02."""
+    """The fresh seeds confirm the paired verdict: the rate lowers the loss by about 0.02."""
     assert welch.low < 0 < welch.high
     _, low, high = paired_interval(higher, original)
     assert high < 0
@@ -169,16 +188,17 @@ def unpaired_misses_what_paired_finds(welch, higher, original, fresh_pairs, pair
 
 @claim(after="schedules")
 def a_falling_rate_lowers_loss_and_noise(scheduled, last_values):
-    """Cosine and one cycle end lower and less noisy than a constant rate."""
+    """A falling rate ends lower, and with less noise; the choice of the two matters less."""
     ends = {name: last_values(runs) for name, runs in scheduled.items()}
     for name in ("cosine", "one cycle"):
         assert ends[name].mean() < ends["constant"].mean() - 0.03
         assert ends[name].std() < 0.6 * ends["constant"].std()
+    assert abs(ends["cosine"].mean() - ends["one cycle"].mean()) < 0.03
 
 
 @claim(after="race")
 def optimizers_are_tuned_inside_their_grids(best_rate, optimizers, race):
-    """The best rates are inside; tuned optimizers differ by a few hundredths at most."""
+    """Tuned optimizers differ by a few hundredths at most; each best rate is inside its grid."""
     for name, (_, grid) in optimizers.items():
         assert best_rate[name] not in (grid[0], grid[-1])
     means = [values.mean() for values in race.values()]
@@ -187,7 +207,11 @@ def optimizers_are_tuned_inside_their_grids(best_rate, optimizers, race):
 
 @claim(after="remedy-intervals")
 def remedies(remedy_table, treated, paired_interval):
-    """More data raises the training loss; it, early stopping and augmentation lower the other."""
+    """More data raises the training loss, but lowers the validation loss most.
+
+    Early stopping and augmentation lower it, too. The accuracy changes little, and early
+    stopping does not raise it.
+    """
     means = remedy_table.groupby("remedy").mean()
     assert means.loc["nothing", "training loss"] < 0.05
     assert means.loc["more data", "training loss"] > 0.2
@@ -195,6 +219,8 @@ def remedies(remedy_table, treated, paired_interval):
     values = remedy_table.pivot(index="seed", columns="remedy", values="validation loss")
     for name in ("more data", "early stopping", "augmentation"):
         assert paired_interval(values[name], values["nothing"])[2] < 0
+    by_seed = remedy_table.pivot(index="seed", columns="remedy", values="validation accuracy")
+    assert paired_interval(by_seed["early stopping"], by_seed["nothing"])[1] < 0
     accuracies = means["validation accuracy"]
     assert (accuracies - accuracies["nothing"]).abs().max() < 0.045
 
