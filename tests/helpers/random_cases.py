@@ -1,9 +1,14 @@
-"""Tests of many random cases: 25 each, the same every time; with `-m thorough`, 1,000."""
+"""Tests of many random cases: 25 each, the same every time; with `-m thorough`, 300.
+
+RANDOM_CASES=1000 looks at more.
+"""
+
+import os
 
 import pytest
 from hypothesis import given, settings
 
-COUNTS = [25, pytest.param(1000, marks=pytest.mark.thorough)]
+COUNTS = [25, pytest.param(int(os.environ.get("RANDOM_CASES", "300")), marks=pytest.mark.thorough)]
 SAME_EVERY_TIME = settings(deadline=None, derandomize=True, database=None)
 
 

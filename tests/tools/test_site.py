@@ -179,7 +179,8 @@ def test_nobody_is_shut_out(site, browser, scheme):
     from axe_playwright_python.sync_playwright import Axe
 
     page = browser.new_page(color_scheme=scheme)
-    for path in pages(site):
+    checked = [path for path in pages(site) if scheme == "light" or path.parent.name != "api"]
+    for path in checked:  # the pages of the packages are alike
         page.goto(path.as_uri())
         found = [
             (violation["id"], violation["nodes"][0]["html"][:200])
