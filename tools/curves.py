@@ -11,9 +11,8 @@ from typing import Any
 import nbformat
 from nbformat.v4 import new_code_cell
 
-from course_utils.errors import CourseError
 from tools.notebooks import ROOT, find_notebooks, set_parameters
-from tools.run import Run, run_all
+from tools.run import Run, run_or_raise
 
 FILE = ROOT / "docs" / "_static" / "curves.js"
 LAST_CELL = "gallery-figure"  # after it, all variables that EXPORT needs exist
@@ -44,10 +43,7 @@ def compute_curves(seeds: Sequence[int], parameters: dict[str, Any] | None = Non
         last = [cell.id for cell in nb.cells].index(LAST_CELL)
         nb.cells[last + 1 :] = [new_code_cell(EXPORT)]
         runs.append(Run(path, nb))
-    run_all(runs, lambda run: None)
-    for run in runs:
-        if run.error:
-            raise CourseError(f"Notebook 04 failed at {run.error}.")
+    run_or_raise(runs)
     return [json.loads(run.nb.cells[-1].outputs[0].text) for run in runs]
 
 

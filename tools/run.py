@@ -17,6 +17,7 @@ from nbclient.exceptions import CellExecutionError
 from nbformat import NotebookNode
 from tqdm import tqdm
 
+from course_utils.errors import CourseError
 from tools.notebooks import headline, kernel_environment, sections
 from tools.pages import write_index, write_notebook
 
@@ -124,6 +125,18 @@ def run_all(runs: Sequence[Run], finish: Callable[[Run], None], jobs: int = 1) -
         except BaseException:
             _stop(runs, futures)
             raise
+
+
+def run_or_raise(runs: Sequence[Run]) -> None:
+    """Run notebooks whose results are needed afterwards.
+
+    Raises:
+        CourseError: A notebook fails.
+    """
+    run_all(runs, lambda run: None)
+    for run in runs:
+        if run.error:
+            raise CourseError(f"Notebook {run.path.stem[:2]} failed at {run.error}.")
 
 
 def _stop(runs: Sequence[Run], futures: Sequence[Future]) -> None:

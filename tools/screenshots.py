@@ -24,9 +24,10 @@ from course_utils.paths import output_folder
 from tools.notebooks import NOTEBOOKS, find_notebooks
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Page
+    from playwright.sync_api import Browser, Page
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
+CHROMIUM = next(filter(None, map(shutil.which, NAMES)), None)  # the installed browser
 OPTIONS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 SERVER_SECONDS = 90
 SETTLED = 2500  # milliseconds that animations take, and the points of the projector
@@ -101,25 +102,20 @@ def make_screenshots() -> list[Path]:
     Raises:
         CourseError: The notebook fails, or there is no Chromium.
     """
-    from tools.run import Run, run_all
+    from tools.run import Run, run_or_raise
 
-    find_chromium()  # before minutes of computing
+    if CHROMIUM is None:  # found out before minutes of computing
+        raise CourseError("The pictures need Chromium; install it and try again.")
     [path] = find_notebooks(["06"])
-    run = Run(path, nbformat.read(path, as_version=4))
-    run_all([run], lambda run: None)
-    if run.error:
-        raise CourseError(f"Notebook 06 failed at {run.error}.")
+    run_or_raise([Run(path, nbformat.read(path, as_version=4))])
     return take_pictures(output_folder("06", "logs"), NOTEBOOKS / "images")
 
 
 def take_pictures(logs: Path, folder: Path) -> list[Path]:
     """Take all `PICTURES` of TensorBoard on some logs; return the files."""
-    from playwright.sync_api import sync_playwright
-
     folder.mkdir(exist_ok=True)
     files = []
-    with served(logs) as address, sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=find_chromium(), args=OPTIONS)
+    with served(logs) as address, launched() as browser:
         for name, (prepare, query, width, height, scale) in PICTURES.items():
             size = {"width": width, "height": height}
             page = browser.new_page(viewport=size, device_scale_factor=scale)
@@ -130,7 +126,6 @@ def take_pictures(logs: Path, folder: Path) -> list[Path]:
             files.append(folder / f"06_{name}.png")
             save_small(page.screenshot(clip=clip), files[-1])
             page.close()
-        browser.close()
     return files
 
 
@@ -141,12 +136,15 @@ def save_small(png: bytes, file: Path) -> None:
     picture.save(file, optimize=True)
 
 
-def find_chromium() -> str:
-    """Return the path of the installed browser."""
-    found = next(filter(None, map(shutil.which, NAMES)), None)
-    if found is None:
-        raise CourseError("The pictures need Chromium; install it and try again.")
-    return found
+@contextmanager
+def launched() -> Iterator["Browser"]:
+    """Start Chromium without a window, and close it at the end."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=OPTIONS)
+        yield browser
+        browser.close()
 
 
 @contextmanager

@@ -1,9 +1,6 @@
 """What a training run writes for TensorBoard, read back; and the real server on these logs."""
 
 import json
-import re
-import subprocess
-import sys
 import time
 import urllib.request
 from types import SimpleNamespace
@@ -29,6 +26,7 @@ from course_utils.errors import CourseError
 from course_utils.evaluation import predict_logits
 from course_utils.tensorboard import PARTS, TensorBoardLogger, read_logs, read_tags
 from course_utils.training import COLUMNS, History, TrainerState, fit
+from tools.screenshots import served
 
 CLASSES = ["größer", "two words"]
 
@@ -321,33 +319,21 @@ def test_nothing_is_printed(tmp_path, capfd):
 
 
 @pytest.fixture(scope="module")
-def server(run, tmp_path_factory):
+def server(run):
     """The real server on the logs of `run`; gives a function that asks it for a page."""
-    log = tmp_path_factory.mktemp("server") / "server.txt"
-    command = [sys.executable, "-m", "tensorboard.main", "--logdir", str(run.folder.parent)]
-    command += ["--host", "127.0.0.1", "--port", "0", "--load_fast", "false"]
-    command += ["--samples_per_plugin", "images=200"]
-    with open(log, "w") as output:
-        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
-    try:
-        end = time.monotonic() + 90
-        while not (found := re.search(r"http://127\.0\.0\.1:(\d+)/", log.read_text("utf-8"))):
-            assert process.poll() is None and time.monotonic() < end, log.read_text("utf-8")
-            time.sleep(0.1)
+    with served(run.folder.parent) as address:
 
         def ask(page, **query):
-            url = f"http://127.0.0.1:{found[1]}/data/plugin/{page}?{urlencode(query)}"
+            url = f"{address}data/plugin/{page}?{urlencode(query)}"
             opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
             with opener.open(url, timeout=30) as answer:
                 return json.load(answer)
 
+        end = time.monotonic() + 90
         while "first run/val" not in ask("scalars/tags"):
             assert time.monotonic() < end, "the server has not read the logs"
             time.sleep(0.1)
         yield ask
-    finally:
-        process.kill()
-        process.wait()
 
 
 class TestServer:

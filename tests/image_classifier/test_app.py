@@ -22,11 +22,12 @@ from pathlib import Path
 import httpx
 import numpy as np
 import pytest
-from chromium import in_a_browser, launched
+from chromium import in_a_browser
 from PIL import Image
 
 from image_classifier import app
 from image_classifier.model import ModelFileError, save_classifier
+from tools.screenshots import launched
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from chromium import in_a_browser, launched
+from chromium import in_a_browser
 from sklearn.metrics import accuracy_score, f1_score
 
 from course_utils.datasets import load_splits
@@ -17,6 +17,7 @@ from course_utils.image_io import printable
 from image_classifier import report
 from image_classifier import report_parts as parts
 from image_classifier.model import load_classifier
+from tools.screenshots import launched
 
 FILES = [
     str(path) for path in sorted((Path(__file__).parents[1] / "fixtures/photos").rglob("*.jpg"))

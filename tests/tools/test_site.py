@@ -6,10 +6,11 @@ import subprocess
 import sys
 
 import pytest
-from chromium import in_a_browser, launched
+from chromium import in_a_browser
 from copies import copy_course, served
 
 from tools.notebooks import NOTEBOOKS, ROOT
+from tools.screenshots import launched
 from tools.site import PACKAGES, public_modules
 
 LEFT_TOO_SOON = "net::ERR_ABORTED"  # the next page was opened while an icon was loading
