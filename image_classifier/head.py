@@ -8,6 +8,7 @@ import torch
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold, train_test_split
+from threadpoolctl import threadpool_limits
 from torch import Tensor, nn
 
 from course_utils.evaluation import fit_temperature
@@ -51,8 +52,12 @@ def fit_head(features: Tensor, targets: Tensor, seed: int = 0) -> LinearHead:
     chosen = np.arange(len(y))
     if len(y) > MAX_IMAGES:
         chosen, _ = train_test_split(chosen, train_size=MAX_IMAGES, stratify=y, random_state=seed)
-    strength, logits = _cross_validate(x[chosen], y[chosen], seed)
-    weight, bias = _coefficients(_fit(x, y, strength))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        # For matrices of this size, several threads mostly wait for each other.
+        with threadpool_limits(1):
+            strength, logits = _cross_validate(x[chosen], y[chosen], seed)
+        weight, bias = _coefficients(_model(C=strength).fit(x, y))
     weight = (weight if basis is None else weight @ basis.T) * scale
     bias = bias - weight @ mean
     return LinearHead(weight, bias, strength, logits, targets[chosen])
@@ -66,11 +71,13 @@ def _cross_validate(x: np.ndarray, y: np.ndarray, seed: int) -> tuple[float, Ten
     """
     folds = int(min(5, np.bincount(y).min()))
     splits = list(StratifiedKFold(folds, shuffle=True, random_state=seed).split(x, y))
+    models = [_model(warm_start=True) for _ in splits]
     tried: dict[float, tuple[Tensor, Tensor]] = {}
     for strength in progress(STRENGTHS, "choosing the strength"):
         logits = torch.zeros(len(y), int(y.max()) + 1)
-        for train, held_out in splits:
-            weight, bias = _coefficients(_fit(x[train], y[train], strength))
+        for model, (train, held_out) in zip(models, splits, strict=True):
+            model.set_params(C=strength).fit(x[train], y[train])
+            weight, bias = _coefficients(model)
             logits[held_out] = torch.from_numpy(x[held_out]) @ weight.T + bias
         tried[strength] = logits, log_losses(logits, torch.from_numpy(y))
         best = min(losses.mean() for _, losses in tried.values())
@@ -85,9 +92,8 @@ def _cross_validate(x: np.ndarray, y: np.ndarray, seed: int) -> tuple[float, Ten
     )
 
 
-def _fit(x: np.ndarray, y: np.ndarray, strength: float) -> LogisticRegression:
-    with warnings.catch_warnings(action="ignore", category=ConvergenceWarning):
-        return LogisticRegression(C=strength, max_iter=200, tol=1e-3).fit(x, y)
+def _model(**options: float) -> LogisticRegression:
+    return LogisticRegression(max_iter=200, tol=1e-3, **options)
 
 
 def _coefficients(model: LogisticRegression) -> tuple[Tensor, Tensor]:
