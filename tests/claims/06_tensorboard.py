@@ -43,7 +43,7 @@ def looking_changes_the_training_run(short_history, peek_history):
 
 @claim(after="recall-per-class")
 def recall_changes_more_than_accuracy(recall, accuracy):
-    """The recall of a class changes by dozens of points, the accuracy by far less."""
+    """The recall of a class can change by dozens of points, the accuracy by far less."""
     assert recall.diff().abs().max().max() > 30
     assert recall.diff().abs().max().max() > 3 * np.abs(np.diff(accuracy)).max()
 
@@ -94,7 +94,7 @@ def histograms_are_larger_than_scalars(cost_table):
 
 @claim(after="resume")
 def purge_step_removes_duplicates(scratch):
-    """purge_step tells readers to discard earlier records from that step on."""
+    """purge_step tells readers to discard the earlier records of that step and later ones."""
     folder = scratch / "interrupted"
     assert read_logs(folder / "purge_step 4")["step"].tolist() == list(range(1, 8))
     assert read_logs(folder / "purge_step None")["step"].tolist() == [1, 2, 3, 4, 5, 4, 5, 6, 7]
