@@ -14,7 +14,7 @@ from course_exercises.reports import report_of
 
 @exercise("07.1")
 def check_throughput(answer: Any) -> None:
-    """Batches of unequal time and size, and other numbers of batches that do not count."""
+    """Batches of unequal time and size, and different warm-ups."""
     for counts, seconds, warm_up in [
         ([32, 32, 32, 32], [9.0, 0.1, 0.1, 0.6], 1),
         ([10, 10, 10, 5], [1.0, 1.0, 0.5, 0.5], 2),
@@ -48,7 +48,7 @@ def check_throughput(answer: Any) -> None:
 
 @exercise("07.2")
 def check_speedup(answer: Any) -> None:
-    """Nothing, everything, and what lies between, faster and slower."""
+    """Shares from 0 to 1, factors above and below 1."""
     cases = [(0.5, 2), (1.0, 8), (0.0, 8), (0.8, 10), (0.9, 1), (0.5, 0.5)]
     found = [call(answer, *case) for case in cases]
     if all(close(value, 1) for value in found):
@@ -58,12 +58,15 @@ def check_speedup(answer: Any) -> None:
         if close(value, 1 / left):
             continue
         mistakes = [
-            (left, "the share of the time that is left. How many times as fast is that?"),
+            (
+                left,
+                "this is the share of the time that remains. How many times as fast is that?",
+            ),
             (
                 1 - share + share * factor,
-                "as if the work grew: what happens to the seconds of a part that is twice as fast?",
+                "the part's time was multiplied. How long does it take if it is twice as fast?",
             ),
-            (factor, "but a part stays as it was."),
+            (factor, "this would hold if the whole became faster; the rest stays as it was."),
         ]
         start = f"speedup({share}, {factor}) returns {value}:"
         explain(value, start, mistakes, f"it should be {1 / left:.3g}.")
@@ -74,7 +77,7 @@ def check_speedup(answer: Any) -> None:
 
 @exercise("07.3")
 def check_change_brightness(answer: Any) -> None:
-    """Ones of a batch, so that the factors can be read off the result."""
+    """A batch of ones, so that the result shows the factors."""
     images = torch.ones(256, 3, 4, 4)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
@@ -82,7 +85,7 @@ def check_change_brightness(answer: Any) -> None:
         again = call(answer, images, show="a batch of 256 white images")
         narrow = call(answer, images, low=2.0, high=2.5, show="256 white images, 2.0, 2.5")
     if not torch.equal(images, torch.ones_like(images)):
-        raise Hint("The images that are given are changed; the dataset needs them again.")
+        raise Hint("Your function changes the images it was given; the dataset needs them again.")
     if not isinstance(found, Tensor) or found.shape != images.shape:
         what = f"shape {tuple(found.shape)}" if isinstance(found, Tensor) else type(found).__name__
         raise Hint(f"A batch of shape {tuple(images.shape)} goes in, but {what} comes out.")
@@ -136,9 +139,9 @@ def check_shard(answer: Any) -> None:
 def _why_not_a_shard(indices: list, rank: int, world: int, parts: list) -> str:
     together = [index for part in parts for index in part]
     if missing := [index for index in indices if index not in together]:
-        return f"and the other ranks, nobody works on {missing[0]}."
+        return f"and the other ranks, no process gets index {missing[0]}."
     if sorted(together) != sorted(indices):
-        return f"and the other ranks, some indices are worked on twice: {together}."
+        return f"and the other ranks, some indices occur twice: {together}."
     sizes = [len(part) for part in parts]
     if max(sizes) - min(sizes) > 1:
         return f"the parts have {sizes} indices; they should differ by one at most."
@@ -150,12 +153,12 @@ def _why_not_a_shard(indices: list, rank: int, world: int, parts: list) -> str:
 
 # 07.5: a plan
 
-BEFORE = {"waiting": 180, "forward": 30, "backward": 60, "update": 10, "measuring": 20}
+BEFORE = {"waiting": 180, "forward": 30, "backward": 60, "update": 10, "evaluation": 20}
 CHANGES = {
     "memory": {"waiting": 10},
-    "amp": {"forward": 2, "backward": 2, "measuring": 2},
+    "amp": {"forward": 2, "backward": 2, "evaluation": 2},
     "optimizer": {"update": 5},
-    "every third": {"measuring": 3},
+    "every third": {"evaluation": 3},
 }
 
 

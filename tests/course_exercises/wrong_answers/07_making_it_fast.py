@@ -32,17 +32,17 @@ def throughput(counts, seconds, warm_up=1):
     return max(counts) / min(seconds)
 
 
-# %% 07.2: the share of the time that is left
+# %% 07.2: share of the time that remains
 def speedup(share, factor):
     return 1 - share + share / factor
 
 
-# %% 07.2: as if the work grew
+# %% 07.2: time was multiplied
 def speedup(share, factor):
     return 1 - share + share * factor
 
 
-# %% 07.2: a part stays as it was
+# %% 07.2: the rest stays as it was
 def speedup(share, factor):
     return factor
 
@@ -97,12 +97,12 @@ def shard(indices, rank, world_size):
     return indices[start : start + size + (rank < more)]
 
 
-# %% 07.4: nobody works on
+# %% 07.4: no process gets index
 def shard(indices, rank, world_size):
     return indices[rank :: world_size + 1]
 
 
-# %% 07.4: worked on twice
+# %% 07.4: occur twice
 def shard(indices, rank, world_size):
     return indices[rank::1]
 
@@ -123,7 +123,7 @@ plan = {"changes": ("memory", "amp")}
 # %% 07.5: two different changes
 plan = {
     "changes": ("memory", "memory"),
-    "seconds": {"waiting": 1.8, "forward": 30, "backward": 60, "update": 10, "measuring": 20},
+    "seconds": {"waiting": 1.8, "forward": 30, "backward": 60, "update": 10, "evaluation": 20},
     "epoch": 121.8,
     "times as fast": 2.5,
     "limit": "backward",
@@ -132,16 +132,16 @@ plan = {
 # %% 07.5: there is no change
 plan = {
     "changes": ("memory", "gpu"),
-    "seconds": {"waiting": 18, "forward": 30, "backward": 60, "update": 10, "measuring": 20},
+    "seconds": {"waiting": 18, "forward": 30, "backward": 60, "update": 10, "evaluation": 20},
     "epoch": 138,
     "times as fast": 2.2,
     "limit": "backward",
 }
 
-# %% 07.5: measuring does not take
+# %% 07.5: evaluation does not take
 plan = {
     "changes": ("memory", "amp"),
-    "seconds": {"waiting": 18, "forward": 15, "backward": 30, "update": 10, "measuring": 20},
+    "seconds": {"waiting": 18, "forward": 15, "backward": 30, "update": 10, "evaluation": 20},
     "epoch": 93,
     "times as fast": 3.2,
     "limit": "backward",
@@ -150,7 +150,7 @@ plan = {
 # %% 07.5: add up to
 plan = {
     "changes": ("memory", "amp"),
-    "seconds": {"waiting": 18, "forward": 15, "backward": 30, "update": 10, "measuring": 10},
+    "seconds": {"waiting": 18, "forward": 15, "backward": 30, "update": 10, "evaluation": 10},
     "epoch": 100,
     "times as fast": 3,
     "limit": "backward",
@@ -159,7 +159,7 @@ plan = {
 # %% 07.5: times as fast
 plan = {
     "changes": ("memory", "amp"),
-    "seconds": {"waiting": 18, "forward": 15, "backward": 30, "update": 10, "measuring": 10},
+    "seconds": {"waiting": 18, "forward": 15, "backward": 30, "update": 10, "evaluation": 10},
     "epoch": 83,
     "times as fast": 20,
     "limit": "backward",
@@ -168,7 +168,7 @@ plan = {
 # %% 07.5: what takes longest
 plan = {
     "changes": ("memory", "amp"),
-    "seconds": {"waiting": 18, "forward": 15, "backward": 30, "update": 10, "measuring": 10},
+    "seconds": {"waiting": 18, "forward": 15, "backward": 30, "update": 10, "evaluation": 10},
     "epoch": 83,
     "times as fast": 3.6,
     "limit": "waiting",
@@ -177,7 +177,7 @@ plan = {
 # %% 07.5: another pair
 plan = {
     "changes": ("memory", "every third"),
-    "seconds": {"waiting": 18, "forward": 30, "backward": 60, "update": 10, "measuring": 6.7},
+    "seconds": {"waiting": 18, "forward": 30, "backward": 60, "update": 10, "evaluation": 6.7},
     "epoch": 124.7,
     "times as fast": 2.4,
     "limit": "backward",
