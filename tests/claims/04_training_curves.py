@@ -67,7 +67,7 @@ def settings_show_their_symptoms(gallery, classes):
 def data_show_their_symptoms(gallery, classes, letters, panels):
     """G: no gap, but the test accuracy is much lower than the validation accuracy.
 
-    C: training starts above chance level; accuracies are poor, near 0 in the first epochs.
+    C: training starts above chance level; accuracies are poor.
     F: training worse than validation. H: validation rises above chance level. J: it turns.
     """
     chance = math.log(len(classes))
@@ -129,11 +129,11 @@ def the_second_loss_is_the_diagnosis(recorder, classes):
 
 
 @claim(after="zero-grad")
-def forgotten_zero_grad(correct_loop, forgotten, last_values):
-    """With momentum the run explodes. With plain SGD the loss is only higher and unsteady."""
-    correct, plain, momentum = map(last_values, (correct_loop, *forgotten))
+def forgotten_zero_grad(correct_sgd, forgotten, last_values):
+    """With momentum the run explodes. With plain SGD, the loss is higher and varies far more."""
+    correct, plain, momentum = map(last_values, (correct_sgd, *forgotten))
     assert momentum.min() > 10
-    assert plain.mean() > 1.2 * correct.mean()
+    assert plain.mean() > 1.1 * correct.mean()
     assert plain.std() > 2 * correct.std()
 
 
