@@ -1,5 +1,6 @@
-"""The checks of notebook 09: grouped splits, pixels from elsewhere, abstention, drift, costs."""
+"""The checks of notebook 09: grouped splits, thresholds, conformal sets, pixels, a decision."""
 
+import math
 from typing import Any
 
 import numpy as np
@@ -7,7 +8,8 @@ import torch
 from torch import Tensor
 
 from course_exercises.checks import Hint, NotTried, call, close, exercise, kind, plain, same
-from course_exercises.reports import is_count, report_of
+from course_exercises.reports import is_count, is_number, report_of, require_word
+from course_utils.evaluation import accuracy_interval
 
 # 09.1: all shots of a photo together
 
@@ -58,10 +60,120 @@ def _require_split(groups: list, share: float, wanted: int, indices: Any) -> Non
         raise Hint("The indices should be in ascending order.")
 
 
-# 09.2: pixels from another program
+# 09.2: the lowest threshold for a target risk
 
 
 @exercise("09.2")
+def check_lowest_threshold(answer: Any) -> None:
+    """Unsorted confidences, a risk that rises and falls, ties, no threshold."""
+    cases = [
+        ([0.9, 0.8, 0.7, 0.6], [False, True, False, False], 0.3, 0.6),
+        ([0.9, 0.8, 0.7, 0.6], [True, False, False, False], 0.3, 0.6),
+        ([0.6, 0.9, 0.7, 0.8], [True, False, True, False], 0.2, 0.8),
+        ([0.5, 0.9, 0.7, 0.8], [False, False, True, False], 0.34, 0.5),
+        ([0.9, 0.7, 0.7, 0.7], [False, True, False, False], 0.2, 0.9),
+        ([0.9, 0.8], [True, True], 0.1, math.inf),
+        ([0.9, 0.8, 0.7, 0.6, 0.5], [False, False, False, False, True], 0.2, 0.5),
+    ]
+    for confidence, wrong, target, expected in cases:
+        show = f"confidences {confidence}, wrong {wrong}, target {target}"
+        arrays = np.array(confidence), np.array(wrong)
+        found = plain(call(answer, *arrays, target, show=show))
+        if found is None or found is ...:
+            raise NotTried
+        if arrays[0].tolist() != confidence or arrays[1].tolist() != wrong:
+            raise Hint("The arrays that are given are changed.")
+        if not isinstance(found, int | float) or isinstance(found, bool):
+            raise Hint(f"A number is expected, not a {kind(found)}.")
+        if found != expected and not close(found, expected):
+            _explain_threshold(confidence, wrong, target, found, expected)
+
+
+def _explain_threshold(
+    confidence: list[float], wrong: list[bool], target: float, found: float, expected: float
+) -> None:
+    case = f"With confidences {confidence}, wrong {wrong} and target {target}"
+    kept = [is_wrong for value, is_wrong in zip(confidence, wrong, strict=True) if value >= found]
+    risk = sum(kept) / len(kept) if kept else 0.0
+    if math.isinf(expected):
+        raise Hint(
+            f'{case} no threshold reaches the target: float("inf") is expected, not {found}.'
+        )
+    if math.isinf(found) or not kept:
+        raise Hint(f"{case} you reject all images, but at {expected} the risk is low enough.")
+    if risk > target + 1e-9:
+        raise Hint(
+            f"{case} you return {found}: of the {len(kept)} images with at least this confidence, "
+            f"{sum(kept)} are wrong, a risk of {risk:.2f}. Images with equal confidence are "
+            "accepted together."
+        )
+    if found not in confidence:
+        raise Hint(f"{case} {found} is not one of the confidences.")
+    raise Hint(
+        f"{case} {found} reaches the target, but so does {expected}, which answers more images: "
+        "the risk may fall again, and it may be equal to the target."
+    )
+
+
+# 09.3: one conformal threshold per class
+
+
+@exercise("09.3")
+def check_class_thresholds(answer: Any) -> None:
+    """Classes of different sizes, one too small, one absent."""
+    generator = np.random.default_rng(0)
+    labels = np.repeat([0, 1, 2], [20, 9, 8])
+    scores = np.arange(len(labels)) / 10
+    mixed = generator.permutation(len(labels))
+    scores, labels = scores[mixed], labels[mixed]
+    for alpha in (0.1, 0.3):
+        kept = scores.copy(), labels.copy()
+        show = f"37 scores of three classes, num_classes=4, alpha={alpha}"
+        found = plain(call(answer, scores, labels, 4, alpha, show=show))
+        if found is None or found is ... or same(found, []):
+            raise NotTried
+        if not np.array_equal(scores, kept[0]) or not np.array_equal(labels, kept[1]):
+            raise Hint("The arrays that are given are changed.")
+        if not isinstance(found, list | tuple) or len(found) != 4:
+            raise Hint("A list with one threshold for each of the 4 classes is expected.")
+        for label, value in enumerate(found):
+            _require_class_threshold(scores, labels, label, alpha, value)
+
+
+def _kth(scores: np.ndarray, k: int) -> float:
+    return float(np.sort(scores)[k - 1]) if 1 <= k <= len(scores) else math.inf
+
+
+def _require_class_threshold(
+    scores: np.ndarray, labels: np.ndarray, label: int, alpha: float, found: Any
+) -> None:
+    own = scores[labels == label]
+    count, k = len(own), math.ceil((len(own) + 1) * (1 - alpha) - 1e-9)
+    expected = _kth(own, k)
+    case = f"With alpha={alpha}, class {label} has {count} images and k = {k}"
+    if not isinstance(found, int | float):
+        raise Hint(f"A number is expected for each class, not a {kind(found)}.")
+    if found == expected or close(found, expected):
+        return
+    if k > count:
+        raise Hint(f'{case}, more than there are: float("inf") is expected, not {found:g}.')
+    if close(found, _kth(scores, math.ceil((len(scores) + 1) * (1 - alpha) - 1e-9))):
+        raise Hint(f"{case}; {found:g} is the threshold of all classes together.")
+    if close(found, _kth(own, math.ceil(count * (1 - alpha) - 1e-9))):
+        raise Hint(f"{case}; you use {count} instead of {count} + 1 ranks.")
+    if close(found, _kth(own, k + 1)):
+        raise Hint(f"{case}; you return the score of rank {k + 1}: Python counts from 0.")
+    if close(found, float(np.quantile(own, 1 - alpha)), 1e-9):
+        raise Hint(f"{case}; np.quantile interpolates between scores and ignores the + 1.")
+    if close(found, _kth(-own, count - k + 1) * -1) or close(found, -_kth(-own, k)):
+        raise Hint(f"{case}; you count from the largest score, not from the smallest.")
+    raise Hint(f"{case}: the score of that rank is {expected:g}, not {found:g}.")
+
+
+# 09.4: pixels from another program
+
+
+@exercise("09.4")
 def check_to_batch(answer: Any) -> None:
     """A picture in which no two values are equal."""
     pixels = np.arange(4 * 5 * 3, dtype=np.uint8).reshape(4, 5, 3)
@@ -88,93 +200,65 @@ def check_to_batch(answer: Any) -> None:
         )
 
 
-# 09.3: not sure
+# 09.5: is a threshold worth it?
 
-
-@exercise("09.3")
-def check_answers(answer: Any) -> None:
-    """Above the threshold, below it, and exactly at it."""
-    probabilities = torch.tensor([[0.75, 0.25], [0.375, 0.625], [0.5, 0.5], [0.125, 0.875]])
-    cases = [
-        (0.5, ["cat", "dog", "cat", "dog"]),
-        (0.75, ["cat", "not sure", "not sure", "dog"]),
-        (1.0, ["not sure"] * 4),
-    ]
-    found = [
-        call(answer, probabilities, ["cat", "dog"], threshold, show=f"probabilities, {threshold}")
-        for threshold, _ in cases
-    ]
-    if all(same(one, cases[0][1]) for one in found):
-        raise NotTried
-    for (threshold, wanted), given in zip(cases, found, strict=True):
-        if not isinstance(given, list | tuple) or len(given) != 4:
-            raise Hint("A list with one entry for each image is expected.")
-        for row, one, other in zip(probabilities.tolist(), given, wanted, strict=True):
-            if same(one, other):
-                continue
-            if max(row) == threshold and one == "not sure":
-                raise Hint(f"{row} is not below {threshold}, so there is a prediction.")
-            raise Hint(f"For {row} and threshold {threshold}: {other!r}, not {one!r}.")
-
-
-# 09.4: has the mix of predictions changed?
-
-
-@exercise("09.4")
-def check_shift(answer: Any) -> None:
-    """Lists of unequal length, and classes that occur in one of them only."""
-    cases = [
-        (["a", "b"], ["b", "a"], 0.0),
-        (["a"] * 3 + ["b"], ["a", "b", "b", "b"], 0.5),
-        (["a", "a"], ["b"], 1.0),
-        (["a", "b", "c", "c"], ["a", "c", "d", "d", "d", "d", "d", "d"], 0.75),
-        (["x"] * 10, ["x"] * 9 + ["y"], 0.1),
-    ]
-    found = [call(answer, list(before), list(now)) for before, now, _ in cases]
-    if all(close(value, 0) for value in found):
-        raise NotTried
-    for (before, now, wanted), value in zip(cases, found, strict=True):
-        if close(value, wanted):
-            continue
-        case = f"For {before} and {now}"
-        if close(value, 2 * wanted):
-            raise Hint(f"{case} this is the sum of the differences; half of it is expected.")
-        if isinstance(value, int | float) and value > 1:
-            raise Hint(f"{case} you return {value:g}: shares are expected, not counts.")
-        raise Hint(
-            f"{case} it should be {wanted:g}, not {value}. Count all classes, also new ones."
-        )
-
-
-# 09.5: what a wrong parcel costs
-
-TABLE = {0.0: (1000, 80), 0.5: (940, 50), 0.7: (850, 24), 0.9: (600, 6)}
-PRICE = 9  # of a wrong parcel, in €
+EXAMPLE = {"images": 94, "answered": 80, "wrong": 3, "wrong without threshold": 8}
 
 
 @exercise("09.5")
-def check_decision(answer: Any) -> None:
-    """Do the numbers follow from the table?"""
-    keys = ("threshold", "cost", "cost without", "0.9 from")
-    threshold, cost, without, price = map(report_of(answer, *keys).get, keys)
-    costs = {line: 1000 - answered + PRICE * wrong for line, (answered, wrong) in TABLE.items()}
-    if not close(without, costs[0.0]):
-        raise Hint(f"Without a threshold 80 are wrong and nobody looks at any: not {without} €.")
-    best = min(costs, key=costs.get)
-    if threshold not in TABLE:
-        raise Hint(f"{threshold} is not a threshold of the table.")
-    if threshold != best:
+def check_release(answer: Any) -> None:
+    """Do interval, costs and verdict follow from the counts?"""
+    counts = "images", "answered", "wrong", "wrong without threshold"
+    rest = "costs", "risk interval", "cost", "cost without threshold", "verdict"
+    report = report_of(answer, *counts, *rest)
+    images, answered, wrong, all_wrong = map(report.get, counts)
+    for key in counts:
+        if not is_count(report[key]):
+            raise Hint(f'"{key}" should be an integer of at least 0.')
+    if all(report[key] == EXAMPLE[key] for key in counts):
+        raise Hint("These are the counts of the example: use images of your own, or section 5.")
+    if not wrong <= answered <= images or not wrong <= all_wrong <= images or not answered:
+        raise Hint("The counts do not fit: wrong <= answered <= images, at least one is answered.")
+    if all_wrong - wrong > images - answered:
         raise Hint(
-            f"With {threshold} a day costs {costs[threshold]} €; another threshold is cheaper. "
-            "Parcels without a prediction cost 1 € each."
+            f"With the threshold {images - answered} images are not answered, so it cannot avoid "
+            f"{all_wrong - wrong} errors."
         )
-    if not close(cost, costs[best]):
-        raise Hint(f"With {best} a day does not cost {cost} €: count both kinds of costs.")
-    # 0.9 beats another threshold where the parcels it saves pay for those a human looks at.
-    answered, wrong = TABLE[0.9]
-    limits = [(a - answered) / (w - wrong) for line, (a, w) in TABLE.items() if line != 0.9]
-    if not close(price, max(limits), 0.06):
-        raise Hint(
-            f"0.9 is not the best from {price} € on. Compare it with each of the others: how many "
-            "more parcels does a human see, and how many wrong ones does it save?"
-        )
+    costs = report["costs"]
+    if np.shape(costs) != (2,) or not all(is_number(cost, 0) and cost > 0 for cost in costs):
+        raise Hint('"costs" should be two positive numbers: of a wrong prediction, of a human.')
+    _require_interval(report["risk interval"], wrong, answered, images)
+    with_threshold = 1000 * (wrong * costs[0] + (images - answered) * costs[1]) / images
+    without = 1000 * all_wrong * costs[0] / images
+    for key, expected in (("cost", with_threshold), ("cost without threshold", without)):
+        _require_release_cost(report[key], key, expected, images)
+    options = {"threshold": with_threshold, "no threshold": without, "human": 1000 * costs[1]}
+    listed = ", ".join(f"{name} {cost:.0f}" for name, cost in options.items())
+    require_word(report, "verdict", options)
+    if options[report["verdict"]] > min(options.values()) + 0.51:
+        raise Hint(f'"verdict": {report["verdict"]!r} is not the cheapest ({listed}).')
+
+
+def _require_interval(given: Any, wrong: int, answered: int, images: int) -> None:
+    if np.shape(given) != (2,) or not all(is_number(end) for end in given):
+        raise Hint('"risk interval" should be two numbers, the lower and the upper end.')
+    if np.allclose(given, accuracy_interval(wrong, answered), atol=0.0051):
+        return
+    if images != answered and np.allclose(given, accuracy_interval(wrong, images), atol=0.0051):
+        raise Hint(f'"risk interval": the risk is that of the {answered} answered images.')
+    if np.allclose(given, accuracy_interval(answered - wrong, answered), atol=0.0051):
+        raise Hint('"risk interval": this is the interval of the accuracy, not of the risk.')
+    raise Hint(
+        f'"risk interval": accuracy_interval({wrong}, {answered}) does not give '
+        f"{given[0]:.3f} to {given[1]:.3f}."
+    )
+
+
+def _require_release_cost(given: Any, key: str, expected: float, images: int) -> None:
+    if not is_number(given, 0):
+        raise Hint(f'"{key}" should be a number of at least 0.')
+    if abs(given - expected) <= max(0.51, 0.005 * expected):
+        return
+    if close(given, expected * images / 1000, 0.51):
+        raise Hint(f'"{key}": {given:g} is for {images} images; give it per 1,000.')
+    raise Hint(f'"{key}": {given:g} does not follow from your counts and costs.')
