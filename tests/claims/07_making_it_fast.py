@@ -69,10 +69,14 @@ def large_batches_fall_behind(means, batch_size, large):
 
 
 @claim(after="batch-size-runs")
-def scaling_helps_and_does_not_make_up(means, batch_size, large):
-    """The scaled rate is better than the old one; the best rate stays behind small batches."""
-    for name, rule in (("SGD", 4), ("AdamW", 2)):
-        assert means.loc[(name, large), rule] > means.loc[(name, large), 1] + 0.005
+def scaling_helps_a_little_and_does_not_make_up(means, batch_size, large):
+    """Scaled rates are somewhat better on average; the best rate stays behind small batches."""
+    gains = [
+        means.loc[(name, large), rule] - means.loc[(name, large), 1]
+        for name, rule in (("SGD", 4), ("AdamW", 2))
+    ]
+    assert 0.003 < sum(gains) / 2 < 0.04
+    for name in ("SGD", "AdamW"):
         assert means.loc[(name, large)].max() < means.loc[(name, batch_size), 1] - 0.015
 
 
