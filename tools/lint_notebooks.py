@@ -19,7 +19,6 @@ from tools.style import foreign_phrases
 
 Findings = Iterator[tuple[int, str]]
 MOST_LINES, MOST_CODE_CELLS, MOST_WORDS, MOST_ASSERTIONS = 15, 60, 3200, 8
-NOT_YET = ("07", "08", "09")  # these limits wait until they are rewritten
 SHORTEST_ALT = 20
 # A path of somebody's machine, but not the end of a relative path or of an address.
 ABSOLUTE = re.compile(r"(?<![\w./~*-])/(?:home|root|tmp|Users)\b|(?<!\w)[A-Z]:\\(?!n)")
@@ -118,14 +117,12 @@ def rule_short_cells(nb: NotebookNode, name: str) -> Findings:
     """Code that can be taken in at once; folded cells may be longer."""
     for number, cell in code_cells(nb):
         lines = len(cell.source.splitlines())
-        if lines > MOST_LINES and not name.startswith(NOT_YET) and not FOLDED & {*tags(cell)}:
+        if lines > MOST_LINES and not FOLDED & {*tags(cell)}:
             yield number, f"{lines} lines of code, over {MOST_LINES}"
 
 
 def rule_size(nb: NotebookNode, name: str) -> Findings:
     """A notebook that is read in one sitting, with few assertions."""
-    if name.startswith(NOT_YET):
-        return
     code = [cell.source for _, cell in code_cells(nb)]
     cells = [cell.source for cell in nb.cells if cell.cell_type == "markdown"]
     text = re.sub(r"^Open it in \[Colab\].*", "", "\n".join(cells), flags=re.MULTILINE)
@@ -141,8 +138,6 @@ def rule_size(nb: NotebookNode, name: str) -> Findings:
 
 def rule_language(nb: NotebookNode, name: str) -> Findings:
     """The field's words, in text, code and outputs (tools/style.py)."""
-    if name.startswith(NOT_YET):
-        return
     for number, cell in enumerate(nb.cells, start=1):
         for text in (cell.source, *texts_of(cell)):
             for phrase in foreign_phrases(text):
