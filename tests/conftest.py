@@ -1,4 +1,10 @@
-"""The order of the tests."""
+"""The order of the tests, and of two imports."""
+
+from importlib.util import find_spec
+
+# Notebook 07 imports setuptools by way of torch, which fails after `distutils` (Python 3.11).
+if find_spec("setuptools"):
+    __import__("setuptools")
 
 
 def pytest_collection_modifyitems(items):
