@@ -95,9 +95,9 @@ def read_file(path: str | Path) -> dict[str, Any]:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise WeightsError(f"There is no file {path}.") from None
-    except OSError as error:
+    except (IsADirectoryError, PermissionError) as error:
         raise WeightsError(f"{path.name} could not be read: {error.strerror}.") from error
-    except Exception as error:  # torch raises many kinds for damaged and for hostile files
+    except Exception as error:  # torch raises many kinds, also OSError, for damaged files
         message = f"{path.name} is damaged or holds more than weights, and was not loaded."
         raise WeightsError(message) from error
     if not isinstance(state, dict):
