@@ -81,11 +81,12 @@ def scaling_helps_a_little_and_does_not_make_up(means, batch_size, large):
 
 
 @claim(after="batch-size-runs")
-def the_best_rates_are_inside_the_grids(means, batch_size, large):
-    """The best of the small batches' rates is 1; the best of the large ones' is 2 or 4."""
+def good_rates_form_a_plateau(means, batch_size, large):
+    """The base rate is among the best for small batches, 2 or 4 times the base for large ones."""
     for name in ("SGD", "AdamW"):
-        assert means.loc[(name, batch_size)].idxmax() == 1
+        assert means.loc[(name, batch_size), 1] > means.loc[(name, batch_size)].max() - 0.005
         assert means.loc[(name, large)].idxmax() in (2, 4)
+        assert abs(means.loc[(name, large), 2] - means.loc[(name, large), 4]) < 0.02
 
 
 @claim(after="padding")
