@@ -46,7 +46,7 @@ def run(folder):
     return finish(process, folder)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def uninterrupted(tmp_path_factory):
     """The result of an uninterrupted run, and its duration in seconds."""
     folder = tmp_path_factory.mktemp("uninterrupted")

@@ -144,18 +144,18 @@ def served(classifier, folder):
         server.communicate()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def classifier(make_classifier):
     return make_classifier("efficientnet_lite0", 224, threshold=0.0)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def address(classifier, tmp_path_factory):
     with served(classifier, tmp_path_factory.mktemp("app")) as (_, address):
         yield address
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def colored(tmp_path_factory):
     """Eight images that a classifier assigns different probabilities."""
     paths = [tmp_path_factory.mktemp("colored") / f"{n}.png" for n in range(8)]
@@ -165,7 +165,7 @@ def colored(tmp_path_factory):
     return [str(path) for path in paths]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def client(address):
     with httpx.Client(base_url=address, trust_env=False, timeout=60) as client:
         yield client

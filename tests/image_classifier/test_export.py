@@ -11,7 +11,7 @@ from image_classifier import export
 from image_classifier.model import ModelFileError
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def exported(tmp_path_factory, make_classifier, run):
     """An ONNX file that the command wrote."""
     path = tmp_path_factory.mktemp("onnx") / "model.onnx"

@@ -9,12 +9,12 @@ from image_classifier.model import load_classifier, save_classifier
 from image_classifier.predict import predict_files
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def classifier(trained):
     return load_classifier(trained / "model.pt")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def images(photos):
     return sorted(photos.rglob("*.jpg"))
 

@@ -16,7 +16,7 @@ from tools.lint_notebooks import code_cells, tags
 from tools.notebooks import ROOT
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def built(tmp_path_factory):
     target = tmp_path_factory.mktemp("dist")
     editions.build_student(target)

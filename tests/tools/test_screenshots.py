@@ -59,7 +59,7 @@ def test_the_website_and_the_editions_have_the_pictures(tmp_path):
         assert all((folder / "notebooks" / file).is_file() for file in shown())
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def logs(tmp_path_factory):
     """Logs with the names of the notebook's, of two training runs with 60 images each."""
     folder = tmp_path_factory.mktemp("06") / "logs"

@@ -43,7 +43,7 @@ def run(command, **options):
     return done.stdout
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def archive(tmp_path_factory):
     """The course as GitHub packs a branch: one folder that holds everything."""
     path = tmp_path_factory.mktemp("served") / "main.zip"
@@ -56,7 +56,7 @@ def archive(tmp_path_factory):
     return path
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def wheel(archive):
     """The wheel of the packages, as a teacher builds it."""
     folder = archive.parent
