@@ -84,12 +84,6 @@ def coverages_follow_the_beta_binomial(measured, expected, others, low, high):
     assert abs(measured.mean() * others - expected.mean()) < 0.3
 
 
-@claim(after="class-coverage")
-def classes_are_covered_differently(by_class):
-    """Coverage differs between the classes by more than ten points."""
-    assert by_class["coverage"].max() - by_class["coverage"].min() > 0.07
-
-
 @claim(after="preprocessing-table")
 def four_mistakes_do_harm(harm):
     """Four mistakes cost from about 12 to 80 points; three cost a few points at most."""
