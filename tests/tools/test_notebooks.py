@@ -84,11 +84,8 @@ def watched(nb):
     return nb
 
 
-each_notebook = pytest.mark.parametrize("path", PATHS, ids=[path.stem for path in PATHS])
-
-
 @pytest.mark.long
-@each_notebook
+@pytest.mark.parametrize("path", PATHS, ids=[path.stem for path in PATHS])
 def test_it_runs_with_tiny_parameters(path, elsewhere):
     nb = watched(nbformat.read(path, as_version=4))
     nb = nbformat.read(run(path, elsewhere, nb), as_version=4)
