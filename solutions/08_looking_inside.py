@@ -1,7 +1,7 @@
 """Solutions of notebook 08: the exercises, and what the predictions should have been."""
 
 # %% 08.a
-# Its peak is nearly always in the right half, but its map has only a few coarse positions.
+# Its peak is nearly always in the correct half, but its map has only a few coarse positions.
 guess_hit = 0.35
 
 
