@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterable
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LinearLR
 from torch.utils.data import DataLoader
@@ -18,13 +19,12 @@ from torchvision.datasets import FashionMNIST
 from torchvision.transforms import v2
 
 from benchmarks import reference
+from benchmarks.muon import Muon
 from benchmarks.timing import Row, rows
 from course_utils import training
 from course_utils.catalog import prepare_dataset
 from course_utils.datasets import InMemoryDataset, image_folder, make_loader
 from course_utils.errors import DataError
-from course_utils.models import whitening_conv
-from course_utils.optimizers import Muon
 from course_utils.paths import output_folder
 from course_utils.statistics import mean_and_std
 from course_utils.transforms import (
@@ -53,6 +53,24 @@ class MirrorAverage(nn.Module):
         """Compute logits of shape (batch, classes)."""
         logits = self.net(images)
         return logits if self.training else (logits + self.net(images.flip(3))) / 2
+
+
+@torch.no_grad()
+def whitening_conv(images: Tensor) -> nn.Conv2d:
+    """Compute a frozen first layer from some thousand normalized training images (Page 2019).
+
+    Its filters are the principal components of 2x2 patches, each divided by its standard deviation.
+    Each occurs a second time with the opposite sign, since ReLU removes one half.
+    """
+    patches = F.unfold(images, 2).transpose(1, 2).flatten(0, 1)
+    variances, components = torch.linalg.eigh(torch.cov(patches.T).double())
+    # Without the constant, directions that do not vary would become noise.
+    filters = (components / (variances + 1e-3).sqrt()).T.flip(0)
+    largest = filters.abs().argmax(dim=1, keepdim=True)
+    filters = filters * filters.gather(1, largest).sign()  # the sign is arbitrary: fix it
+    layer = nn.Conv2d(images.shape[1], 2 * len(filters), 2, bias=False)
+    layer.weight.copy_(torch.cat([filters, -filters]).view_as(layer.weight))
+    return layer.requires_grad_(False)
 
 
 def fast_net(images: Tensor, widths: tuple[int, int, int]) -> nn.Module:

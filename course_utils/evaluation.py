@@ -179,21 +179,6 @@ def expected_calibration_error(probabilities: Values, targets: Values, bins: int
     return float(np.average(abs(table["confidence"] - table["accuracy"]), weights=table["count"]))
 
 
-def coverage_curve(probabilities: Values, targets: Values) -> pd.DataFrame:
-    """Compute coverage and accuracy if images below a threshold of confidence are rejected.
-
-    For thresholds of 0, 0.01 ... 1; coverage is the share of images that are not rejected. From
-    Chow, On Optimum Recognition Error and Reject Tradeoff (1970).
-    """
-    probabilities, targets = _scores(probabilities, targets)
-    correct = probabilities.argmax(axis=1) == targets
-    thresholds = np.arange(101) / 100
-    covered = probabilities.max(axis=1) >= thresholds[:, None]
-    frame = pd.DataFrame({"threshold": thresholds, "coverage": covered.mean(axis=1)})
-    frame["accuracy"] = pd.Series((covered & correct).sum(axis=1)) / covered.sum(axis=1)
-    return frame
-
-
 def fit_temperature(logits: Values, targets: Values) -> float:
     """Find the number to divide logits by so that their softmax is calibrated.
 

@@ -1,7 +1,5 @@
 """The networks of the course, smallest first. All return logits."""
 
-import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 
@@ -73,21 +71,3 @@ def initialize_weights(model: nn.Module, scheme: str) -> None:
             getattr(nn.init, f"{scheme}_")(module.weight, **options)
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
-
-
-@torch.no_grad()
-def whitening_conv(images: Tensor) -> nn.Conv2d:
-    """Compute a frozen first layer from some thousand normalized training images (Page 2019).
-
-    Its filters are the principal components of 2x2 patches, each divided by its standard deviation.
-    Each occurs a second time with the opposite sign, since ReLU removes one half.
-    """
-    patches = F.unfold(images, 2).transpose(1, 2).flatten(0, 1)
-    variances, components = torch.linalg.eigh(torch.cov(patches.T).double())
-    # Without the constant, directions that do not vary would become noise.
-    filters = (components / (variances + 1e-3).sqrt()).T.flip(0)
-    largest = filters.abs().argmax(dim=1, keepdim=True)
-    filters = filters * filters.gather(1, largest).sign()  # the sign is arbitrary: fix it
-    layer = nn.Conv2d(images.shape[1], 2 * len(filters), 2, bias=False)
-    layer.weight.copy_(torch.cat([filters, -filters]).view_as(layer.weight))
-    return layer.requires_grad_(False)

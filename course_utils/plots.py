@@ -113,30 +113,6 @@ def overlay(image: object, attribution: Tensor, limit: float | None = None) -> n
     return (255 * mixed).round().clip(0, 255).astype(np.uint8)
 
 
-def attribution_maps(
-    images: Images, attributions: Tensor, titles: Sequence[str], title: str = "", columns: int = 6
-) -> Figure:
-    """Draw an `overlay` of each image and its attributions (count, height, width), on one scale."""
-    limit = float(attributions.max())
-    overlays = [overlay(*pair, limit) for pair in zip(images, attributions, strict=True)]
-    figure = image_grid(overlays, titles, title, columns, size=1.5)
-    for axis in figure.axes[: len(overlays)]:
-        axis.images[0].set_interpolation("antialiased")
-    pairs = zip(map(_one_line, titles), map(_strongest_place, attributions), strict=True)
-    places = "; ".join(f"{name}: {place}" for name, place in pairs)
-    figure.set_label(f"{len(overlays)} attribution maps. {title}. Strongest attribution: {places}.")
-    return figure
-
-
-def _strongest_place(attribution: Tensor) -> str:
-    if attribution.max() <= 0:
-        return "none"
-    row, column = divmod(int(attribution.argmax()), attribution.shape[1])
-    vertical = ("top", "middle", "bottom")[3 * row // attribution.shape[0]]
-    horizontal = ("left", "center", "right")[3 * column // attribution.shape[1]]
-    return f"{vertical} {horizontal}"
-
-
 def class_distribution(counts: pd.DataFrame, title: str = "Images per class") -> Figure:
     """Draw the number of images per class, one row per class and one column per split."""
     long = counts.rename_axis("class").reset_index().melt("class", var_name="set")

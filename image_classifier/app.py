@@ -29,8 +29,8 @@ from torch import Tensor
 
 from course_utils import plots
 from course_utils.errors import DataError
-from course_utils.explain import grad_cam
 from course_utils.image_io import load_image
+from image_classifier.grad_cam import grad_cam
 from image_classifier.model import ImageClassifier, ModelFileError
 
 MAX_MEGABYTES = 10

@@ -25,7 +25,7 @@ from image_classifier.model import ImageClassifier
 TEMPLATES = jinja2.Environment(
     loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True
 )
-THRESHOLDS = [0, 50, 70, 80, 90, 95]  # in percent
+THRESHOLDS = np.array([0, 0.5, 0.7, 0.8, 0.9, 0.95])
 macro_f1 = partial(f1_score, average="macro", zero_division=0)
 
 
@@ -135,10 +135,20 @@ def write_report(
         mistakes=parts.save_mistakes(output, classifier, evaluation.files, mistakes),
         figures=_save_figures(output, evaluation, history),
         history=history,
-        coverage=metrics.coverage_curve(evaluation.probabilities, targets).iloc[THRESHOLDS],
+        coverage=_coverage(evaluation),
         card=card,
     )
     (output / "index.html").write_text(page, "utf-8")
+
+
+def _coverage(evaluation: Evaluation) -> pd.DataFrame:
+    """Compute coverage and accuracy if images below a threshold of confidence are rejected."""
+    confidence = evaluation.probabilities.amax(dim=1).numpy()
+    covered = confidence >= THRESHOLDS[:, None]
+    correct = (evaluation.predictions == evaluation.targets).numpy()
+    table = pd.DataFrame({"threshold": THRESHOLDS, "coverage": covered.mean(axis=1)})
+    table["accuracy"] = pd.Series((covered & correct).sum(axis=1)) / covered.sum(axis=1)
+    return table
 
 
 def _save_figures(

@@ -11,7 +11,8 @@ from PIL import Image
 from torch import Tensor, nn
 
 from course_utils import evaluation as metrics
-from course_utils import explain, plots
+from course_utils import plots
+from image_classifier.grad_cam import grad_cam
 from image_classifier.model import ImageClassifier
 
 EXPLAINED = 12  # mistakes with an attribution map
@@ -113,7 +114,7 @@ def attribute(classifier: ImageClassifier, images: Tensor, mistakes: pd.DataFram
     images = classifier.normalize(images.to(classifier.mean.device))
     try:
         net = _LogitDifferences(classifier.net)
-        return explain.grad_cam(net, images, torch.tensor(pairs.to_numpy()))
+        return grad_cam(net, images, torch.tensor(pairs.to_numpy()))
     except (RuntimeError, ValueError):  # too little memory, no feature maps
         return None
 

@@ -1,7 +1,8 @@
 """Check what the notebooks claim: tests/claims/NN_*.py, run inside the notebooks with any seed.
 
 A claim is a function. Its arguments are variables of the notebook, its docstring is the sentence
-that it backs, and it runs after the cell whose id the decorator names.
+that it backs, and it runs after the cell whose id the decorator names. With the notebook's own
+seed, the outputs must also be those that are stored, as for `pytest --nbval`.
 """
 
 import inspect
@@ -9,6 +10,7 @@ import json
 import runpy
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,8 @@ import nbformat
 import pandas as pd
 from nbformat.v4 import new_code_cell
 
-from tools.notebooks import ROOT, find_notebooks, set_parameters
+from tools.lint_notebooks import is_uncompared
+from tools.notebooks import ROOT, find_notebooks, parameters, set_parameters
 
 CLAIMS = ROOT / "tests" / "claims"
 PREFIX = "claim-"
@@ -77,6 +80,19 @@ def results(nb: nbformat.NotebookNode) -> Iterator[tuple[str, str]]:
                 yield tag.removeprefix(PREFIX), problem
 
 
+def changed_outputs(stored: nbformat.NotebookNode, executed: nbformat.NotebookNode) -> list[str]:
+    """Return the ids of the cells that printed something else than what is stored."""
+    new = {cell.id: cell for cell in executed.cells}
+    compared = [c for c in stored.cells if c.cell_type == "code" and not is_uncompared(c)]
+    return [cell.id for cell in compared if _text(cell) != _text(new[cell.id])]
+
+
+def _text(cell: nbformat.NotebookNode) -> str:
+    texts = [output.get("text", "") for output in cell.outputs]
+    texts += [output.get("data", {}).get("text/plain", "") for output in cell.outputs]
+    return "".join(texts)
+
+
 def check_claims(names: Sequence[str], seeds: Sequence[int], jobs: int = 1) -> pd.DataFrame:
     """Execute notebooks with their claims, once per seed, and print what fails.
 
@@ -86,15 +102,19 @@ def check_claims(names: Sequence[str], seeds: Sequence[int], jobs: int = 1) -> p
     from tools.run import Run, run_all
 
     paths = [path for path in find_notebooks(names) if (CLAIMS / f"{path.stem}.py").is_file()]
-    runs = {}
+    runs, stored = {}, {path.stem: nbformat.read(path, as_version=4) for path in paths}
     for path in paths:
-        nb = with_claims(nbformat.read(path, as_version=4), CLAIMS / f"{path.stem}.py")
+        nb = with_claims(deepcopy(stored[path.stem]), CLAIMS / f"{path.stem}.py")
         for seed in seeds:
             runs[path.stem, seed] = Run(path, set_parameters(nb, {"seed": seed}))
     run_all(list(runs.values()), lambda run: None, jobs)
     table = pd.DataFrame(columns=pd.Index(seeds, name="seed"), dtype=object)
     for (stem, seed), run in runs.items():
-        for name, problem in results(run.nb):
+        found = dict(results(run.nb))
+        if seed == parameters(stored[stem]).get("seed"):
+            changed = changed_outputs(stored[stem], run.nb)
+            found["stored outputs"] = f"other outputs of {', '.join(changed)}" if changed else ""
+        for name, problem in found.items():
             table.loc[f"{stem[:2]} {name}", seed] = not problem
             if problem:
                 print(f"{stem[:2]} {name}, seed {seed}: {problem}")

@@ -283,16 +283,6 @@ def test_probabilities_must_be_from_0_to_1():
     assert evaluation.reliability_table([[1.01, 0]], [0])["count"].tolist() == [1]
 
 
-def test_coverage_curve():
-    probabilities = np.array([[0.95, 0.05], [0.2, 0.8], [0.6, 0.4], [0.45, 0.55]])
-    curve = evaluation.coverage_curve(probabilities, [0, 1, 1, 1]).set_index("threshold")
-    assert len(curve) == 101
-    assert curve.loc[[0.0, 0.55, 0.57, 0.7, 0.95]].to_numpy().tolist() == [
-        [1, 0.75], [1, 0.75], [0.75, 2 / 3], [0.5, 1], [0.25, 1]
-    ]  # fmt: skip
-    assert curve.loc[0.96, "coverage"] == 0 and np.isnan(curve.loc[0.96, "accuracy"])
-
-
 @for_random(st.integers(0, 10**6), st.floats(0.8, 5))
 def test_no_temperature_nearby_has_a_smaller_loss(seed, scale):
     generator = torch.Generator().manual_seed(seed)
@@ -351,7 +341,6 @@ def test_a_label_is_suspicious_if_another_class_just_reaches_its_threshold():
     [
         evaluation.misclassified,
         evaluation.expected_calibration_error,
-        evaluation.coverage_curve,
         evaluation.fit_temperature,
         evaluation.suspicious_labels,
     ],

@@ -245,21 +245,6 @@ def test_overlay_mixes_gray_with_the_colors_of_the_attribution():
     assert (plots.overlay(white, torch.zeros(1, 4)) == found[0, 0]).all()
 
 
-def test_attribution_maps_have_one_scale_and_describe_where_the_maximum_is():
-    images = [torch.rand(3, 9, 9), torch.rand(1, 9, 9), Image.new("RGB", (9, 9), "green")]
-    attributions = torch.zeros(3, 9, 9)
-    attributions[0, 1, 8], attributions[1, 4, 4] = 2.0, 1.0
-    attributions[2] = -1.0
-    figure = plots.attribution_maps(images, attributions, ["one", "two", "three"], "Evidence")
-    for axis, image, attribution in zip(figure.axes, images, attributions, strict=True):
-        expected = plots.overlay(image, attribution, limit=2.0)
-        np.testing.assert_array_equal(axis.images[0].get_array(), expected)
-    assert figure.get_label() == (
-        "3 attribution maps. Evidence. Strongest attribution: one: top right; two: middle center; "
-        "three: none."
-    )
-
-
 def test_a_class_name_is_not_a_formula(tmp_path):
     """Such a name ended the training report with a traceback."""
     name = "a$^$"  # as a formula, this is a syntax error
@@ -269,7 +254,6 @@ def test_a_class_name_is_not_a_formula(tmp_path):
     findings = pd.DataFrame({"problem": ["unreadable"], "file": [f"{name}.png"]})
     for figure in (
         plots.image_grid([picture], [name], name),
-        plots.attribution_maps(torch.ones(1, 1, 4, 4), torch.ones(1, 4, 4), [name]),
         plots.class_distribution(pd.DataFrame({"train": [3, 4]}, [name, "b"]), name),
         plots.training_curves(history(2), name),
         plots.curve_gallery({name: history(2)}, name),

@@ -248,12 +248,22 @@ def test_maps_explain_the_difference_of_two_logits(make_classifier):
     assert result.amax(dim=(1, 2)).min() > 0
 
 
+def test_coverage_falls_as_the_threshold_rises(monkeypatch):
+    probabilities = torch.tensor([[0.95, 0.05], [0.2, 0.8], [0.6, 0.4], [0.45, 0.55]])
+    evaluated = report.Evaluation(FILES[:4], ["a", "b"], torch.tensor([0, 1, 1, 1]), probabilities)
+    monkeypatch.setattr(report, "THRESHOLDS", np.array([0.0, 0.57, 0.7, 0.9, 0.96]))
+    table = report._coverage(evaluated).set_index("threshold")
+    assert table["coverage"].tolist() == [1, 0.75, 0.5, 0.25, 0]
+    assert table["accuracy"].tolist()[:4] == [0.75, 2 / 3, 1, 1]
+    assert np.isnan(table.loc[0.96, "accuracy"])
+
+
 def test_mistakes_have_maps_with_a_color_bar(write, tmp_path, monkeypatch):
     page = write(predictions=[0] * 20, targets=[1] * 19 + [0])
     assert page.count("mistake-") == page.count("and its attribution map: ") == 12
     assert "linear-gradient(to right, rgb(" in page and "logit difference" in page
     assert "true: cats &amp; dogs" in page
-    monkeypatch.setattr("course_utils.explain.grad_cam", no_memory)
+    monkeypatch.setattr("image_classifier.report_parts.grad_cam", no_memory)
     page = write(predictions=[0, 0], targets=[0, 1])
     assert page.count("mistake-") == 1 and "Grad-CAM" not in page and "true: cats" in page
 

@@ -67,6 +67,22 @@ def test_a_claim_that_is_not_reached_does_not_hold(claimed, capsys):
     assert "91 doubled, seed 0: was not reached" in capsys.readouterr().out
 
 
+@pytest.mark.long
+def test_an_output_that_is_no_longer_the_stored_one_is_named(claimed, capsys):
+    nb = nbformat.read(claimed, as_version=4)
+    for place, source in enumerate(("print(seed + 1)", "print(seed)  # nbval-ignore-output")):
+        cell = code(source)
+        cell.id = ("compared", "not-compared")[place]
+        cell.outputs = [nbformat.v4.new_output("stream", text="0\n")]
+        nb.cells.append(cell)
+    nbformat.write(nb, claimed)
+    with pytest.raises(SystemExit):
+        main(["claims", "--seeds", "0 1"])
+    lines = capsys.readouterr().out.splitlines()
+    [line] = [line for line in lines if line.startswith("91 stored outputs, seed 0: ")]
+    assert line.endswith(" compared")  # after those of the cells that have no stored output
+
+
 def test_seeds_are_numbers(capsys):
     with pytest.raises(SystemExit) as ended:
         main(["claims", "--seeds", "one"])

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
+from benchmarks.muon import Muon, orthogonalize
 from course_utils.models import ConvBlock
-from course_utils.optimizers import Muon, orthogonalize
 
 
 @pytest.mark.parametrize("shape", [(16, 72), (72, 16), (24, 24)])
