@@ -1,6 +1,7 @@
 """Every check lets the solution pass, knows the unsolved cell, and teaches from wrong answers."""
 
 import re
+from functools import cache
 from pathlib import Path
 
 import nbformat
@@ -28,6 +29,7 @@ def wrong_answers():
             yield pytest.param(path.stem, name, wanted, code, id=f"{name}-{wanted}")
 
 
+@cache
 def judge(stem, name, code):
     """Run the code of an exercise cell as the notebook would, and let its check cell speak."""
     nb = COURSE[stem]
