@@ -9,11 +9,11 @@ from torch.nn import functional as F
 from course_exercises.checks import Hint, NotTried, call, exercise, kind, plain
 from course_exercises.reports import report_of, require_word
 
-# 08.1: the places with the largest attribution
+# 08.1: the elements with the largest attribution
 
 
 @exercise("08.1")
-def check_hottest(answer: Any) -> None:
+def check_top_elements(answer: Any) -> None:
     """Maps of odd shapes, with equal and with negative values."""
     attribution = torch.rand(10, 10, generator=torch.Generator().manual_seed(0))
     ties = torch.zeros(4, 6)
@@ -32,14 +32,14 @@ def check_hottest(answer: Any) -> None:
         if mask.dtype != torch.bool:
             raise Hint(f"A bool tensor is expected, not {mask.dtype}.")
         count, wanted = int(mask.sum()), round(share * given.numel())
-        found = f"{count} of {given.numel()} places are True instead of {wanted}"
-        why = "The share is one of places, not of the largest value."
+        found = f"{count} of {given.numel()} elements are True instead of {wanted}"
+        why = "The share is one of elements, not of the largest value."
         if given is ties:
-            why = "A threshold takes all or none of equal values. Sort the places instead."
+            why = "A threshold takes all or none of equal values. Sort the elements instead."
         if count != wanted:
             raise Hint(f"With share={share}, {found}. {why}")
         if given[mask].min() < given[~mask].max():
-            raise Hint("Some place that is False has a larger value than one that is True.")
+            raise Hint("Some element that is False has a larger value than one that is True.")
 
 
 # 08.2: a search that always finds itself

@@ -11,8 +11,8 @@ guess_changes = "precision"
 guess_micro = "accuracy"
 
 # %% 05.c
-# About 26 % of random guesses are correct, with a standard deviation of sqrt(0.26 * 0.74 / 187),
-# about 3 points. Divided by 1 - 0.24 and doubled, that is less than 0.1.
+# About 21 % of random guesses are correct in expectation, with a standard deviation of
+# sqrt(0.21 * 0.79 / 187), about 3 points. Divided by 1 - 0.21 and doubled, that is less than 0.1.
 guess_kappa = 0.1
 
 # %% 05.d

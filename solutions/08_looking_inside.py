@@ -12,12 +12,12 @@ guess_least = "guided backpropagation"
 
 # %% 08.c
 # Backgrounds predict the class in training, but the features describe objects as well.
-guess_swapped = 0.57
+guess_swapped = 0.56
 
 
 # %% 08.1
-# A threshold would take all places of equal value, or none. Sorting the places counts exactly.
-def hottest(attribution, share=0.25):
+# A threshold would take all elements of equal value, or none. Sorting the elements counts exactly.
+def top_elements(attribution, share=0.25):
     count = round(share * attribution.numel())
     mask = torch.zeros(attribution.numel(), dtype=torch.bool, device=attribution.device)
     mask[attribution.flatten().argsort(descending=True)[:count]] = True

@@ -14,10 +14,9 @@ def the_first_epoch_makes_the_difference(accuracies):
 
 
 @claim(after="ten-examples")
-def later_epochs_are_more_confident(snapshots):
-    """Later epochs make the predictions more confident."""
-    confidence = [logits.softmax(dim=1).amax(dim=1).mean() for logits, _ in snapshots]
-    assert confidence[-1] > confidence[1] > confidence[0]
+def later_epochs_raise_the_probability_of_the_true_class(true_class):
+    """Later epochs raise, for most of these images, the probability of the true class."""
+    assert (true_class[-1] > true_class[1]).sum() > true_class.shape[1] / 2
 
 
 @claim(after="all-conv-class")
@@ -136,7 +135,7 @@ def plain_networks_get_worse_with_depth(deep):
 
 @claim(after="degradation-measured")
 def residual_networks_hardly_get_worse(deep):
-    """The residual networks hardly have it: a loss of 0.5 to 0.7, plain networks 1.2 to 1.4."""
+    """In residual networks it is small: a loss of 0.5 to 0.7, plain networks 1.2 to 1.4."""
     loss = deep.pivot(index="layers", columns="network", values="training loss")
     assert loss["residual"][32] < 1.3 * loss["residual"][8]
     assert loss["plain"][32] > 1.5 * loss["residual"][32]
@@ -145,7 +144,7 @@ def residual_networks_hardly_get_worse(deep):
 
 @claim(after="degradation-measured")
 def the_learning_rate_is_not_the_reason(train_deep, PlainBlock, deep):  # noqa: N803
-    """Learning rates of 0.003 and 0.03 do not close this gap."""
+    """Learning rates of 0.003 and 0.03 do not remove this difference."""
     loss = deep.pivot(index="layers", columns="network", values="training loss")
     assert min(train_deep(PlainBlock, 32, rate)[0] for rate in (0.003, 0.03)) > (
         1.5 * loss["residual"][32]

@@ -108,14 +108,14 @@ def no_recipe_is_significantly_better(ablation):
 @claim(after="effects")
 def fine_tuning_costs_points(effects):
     """On average over the recipes, fine-tuning costs 1 to 4 points."""
-    assert -0.06 < effects["fine-tuning"][0] < 0
+    assert -0.045 < effects["fine-tuning"][0] < -0.005
 
 
 @claim(after="effects")
 def precautions_have_small_effects(effects):
     """The head first gains 0.3 to 2.3 points, batch norm less than one; the ratio's sign varies."""
-    assert -0.005 < effects["head first"][0] < 0.035
-    assert abs(effects["batch norm"][0]) < 0.015
+    assert 0 < effects["head first"][0] < 0.03
+    assert abs(effects["batch norm"][0]) < 0.01
     assert abs(effects["ratio"][0]) < 0.02
 
 

@@ -18,7 +18,7 @@ def captum_ignores_relu6(difference):
 
 @claim(after="pointing-table")
 def grad_cam_and_occlusion_find_the_correct_half(pointing):
-    """Their peaks are in the correct half in nine of ten questions, of gradients in six of ten."""
+    """Their peaks are in the correct half in nine of ten questions, those of gradients in six."""
     correct = pointing["peak in the correct half"]
     assert correct[["Grad-CAM", "occlusion"]].min() > 0.87
     assert correct[["gradient", "guided backpropagation"]].max() < 0.72
@@ -78,7 +78,7 @@ def a_cnn_learns_only_the_background(cnn_table):
 
 @claim(after="remedies-table")
 def group_weights_add_almost_nothing(remedies):
-    """A few others gain about six points, group weights little more, retraining about ten."""
+    """A few others gain about four points, group weights little more, retraining about nine."""
     gain = remedies["gain on others"]
     assert 0.02 < gain["a few on other backgrounds"] < 0.1
     assert abs(gain["the same, group weights"] - gain["a few on other backgrounds"]) < 0.03

@@ -2,17 +2,17 @@
 
 
 # %% 08.1: not of the largest value
-def hottest(attribution, share=0.25):
+def top_elements(attribution, share=0.25):
     return attribution > (1 - share) * attribution.max()
 
 
-# %% 08.1: Sort the places instead
-def hottest(attribution, share=0.25):
+# %% 08.1: Sort the elements instead
+def top_elements(attribution, share=0.25):
     return attribution > attribution.flatten().quantile(1 - share)
 
 
 # %% 08.1: has a larger value
-def hottest(attribution, share=0.25):
+def top_elements(attribution, share=0.25):
     count = round(share * attribution.numel())
     mask = torch.zeros(attribution.numel(), dtype=torch.bool)
     mask[attribution.flatten().argsort()[:count]] = True
@@ -20,12 +20,12 @@ def hottest(attribution, share=0.25):
 
 
 # %% 08.1: a bool tensor is expected
-def hottest(attribution, share=0.25):
+def top_elements(attribution, share=0.25):
     return attribution
 
 
 # %% 08.1: a tensor of that shape is expected
-def hottest(attribution, share=0.25):
+def top_elements(attribution, share=0.25):
     return attribution.flatten() > 0
 
 
