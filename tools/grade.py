@@ -99,7 +99,7 @@ def grade_folder(
 
 
 def find_submissions(folder: Path) -> tuple[list[Submission], list[str]]:
-    """Return the submissions of a folder, and a remark about each file that is none."""
+    """Return the submissions of a folder, and a remark about each other file."""
     course = {path.stem: nbformat.read(path, 4) for path in notebooks.find_notebooks()}
     stems = {stem[:2]: stem for stem, nb in course.items() if tagged_cells(nb, "check")}
     submissions, remarks = [], []

@@ -72,7 +72,7 @@ def test_normalize_and_back():
     torch.testing.assert_close(denormalize(batch, mean, std), images / 255)
     torch.testing.assert_close(denormalize(batch[0], mean, std), images[0] / 255)
     drawn = denormalize(torch.tensor([[[-9.0, 9.0]]]), torch.tensor([0.5]), torch.tensor([0.5]))
-    assert drawn.flatten().tolist() == [0.0, 1.0]  # nothing outside of what can be drawn
+    assert drawn.flatten().tolist() == [0.0, 1.0]  # nothing that cannot be drawn
 
 
 class TestBatches:

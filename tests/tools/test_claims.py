@@ -1,4 +1,4 @@
-"""Claims are checked inside of their notebook, with every seed."""
+"""Claims are checked inside their notebook, with every seed."""
 
 from pathlib import Path
 

@@ -64,7 +64,7 @@ def link_to(term):
 def first_mention(term, text):
     """Where a term stands first, in the singular or plural; None if it does not.
 
-    A word inside of another link is no mention: the "batch" of "batch norm", say.
+    A word inside another link is no mention: the "batch" of "batch norm", say.
     """
     stem = re.escape(term)
     word = f"{stem[:-1]}(?:y|ies)" if term.endswith("y") else f"{stem}(?:e?s)?"
