@@ -11,7 +11,7 @@ READY := $(VENV)/.ready
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1|\2/p' Makefile | awk -F'|' '{ printf "%-16s %s\n", $$1, $$2 }'
 
-course: $(READY) ## run every notebook, leave HTML in build/html (ARGS: see python -m tools run --help)
+course: $(READY) ## run every notebook and write HTML to build/html (ARGS: see python -m tools run --help)
 	$(RUN) -m tools run $(ARGS)
 
 test: $(READY) ## run the tests, two at a time (ARGS go to pytest)
@@ -20,10 +20,10 @@ test: $(READY) ## run the tests, two at a time (ARGS go to pytest)
 test-long: $(READY) ## run the tests that take minutes (ARGS go to pytest)
 	$(RUN) -m pytest -n 2 --maxschedchunk 1 -m thorough $(ARGS)
 
-claims: $(READY) ## check what the notebooks claim, with SEEDS="0 1 2 3 4" (ARGS: 02 03 ...)
+claims: $(READY) ## check the claims of the notebooks, with SEEDS="0 1 2 3 4" (ARGS: 02 03 ...)
 	$(RUN) -m tools claims $(if $(SEEDS),--seeds "$(SEEDS)") $(ARGS)
 
-bench: $(READY) ## measure how fast the course is, against other ways (ARGS: see python -m benchmarks --help)
+bench: $(READY) ## measure speed and accuracy against reference implementations (ARGS: see python -m benchmarks --help)
 	$(RUN) -m benchmarks $(ARGS)
 
 site: $(READY) ## build the website of the course, build/site/index.html
@@ -39,10 +39,10 @@ notebooks: $(READY) ## execute the notebooks in place, for committing (ARGS: nam
 	$(RUN) -m tools execute $(ARGS)
 	$(RUN) -m tools pitfalls
 
-student: $(READY) ## make the edition for students, dist/student and a zip of it
+student: $(READY) ## build the edition for students: dist/student and a zip of it
 	$(RUN) -m tools student
 
-instructor: $(READY) ## make the edition for instructors, dist/instructor and a zip of it
+instructor: $(READY) ## build the edition for instructors: dist/instructor and a zip of it
 	$(RUN) -m tools instructor
 
 lint: $(READY) ## check the style of code and notebooks
