@@ -1,6 +1,6 @@
-"""A web page on this computer that classifies images, with an HTTP interface for programs.
+"""A local web page that classifies images, with an HTTP API for programs.
 
-Both are reachable from this computer only. With `gradio_client`, which Gradio installs:
+Both are reachable only from this computer. With `gradio_client`, which Gradio installs:
 
 >>> from gradio_client import Client, handle_file
 >>> Client("http://127.0.0.1:7860").predict(handle_file("photo.jpg"), api_name="/classify")
@@ -12,9 +12,9 @@ With curl, the first request returns the PATH for the second:
     curl http://127.0.0.1:7860/gradio_api/run/classify -H "Content-Type: application/json" \
         -d '{"data": [{"path": "PATH", "meta": {"_type": "gradio.FileData"}}]}'
 
-The result is the only entry of "data". A file that cannot be classified gives an explanation, for
+The result is the only element of "data". For a file that cannot be classified, it is an error, for
 example {"error": "This file is not an image that Pillow can read."}. A file above the size limit
-is refused at the upload (status 413), a path that was not uploaded at the second request (500).
+is rejected at the upload (status 413), a path that was not uploaded at the second request (500).
 """
 
 import math
@@ -36,7 +36,7 @@ from image_classifier.model import ImageClassifier, ModelFileError
 MAX_MEGABYTES = 10
 MAX_MEGAPIXELS = 50  # a small file may hold an image that does not fit into memory
 PROMPT = "Drop an image of one object."
-# The page is reachable only from this computer, and makes no requests to others.
+# The page is reachable only from this computer and makes no requests to other servers.
 LAUNCH: dict[str, Any] = {
     "server_name": "127.0.0.1",
     "share": False,
@@ -47,8 +47,8 @@ LAUNCH: dict[str, Any] = {
     "run_history": False,
     "quiet": True,
 }
-# Gradio handles requests in threads. The hooks of Grad-CAM would also capture the activations of
-# other requests; and only one large image at a time is in memory.
+# Gradio handles requests in threads. Without the lock, Grad-CAM's hooks would capture activations
+# of other requests, and several large images would be in memory.
 one_at_a_time = threading.Lock()
 
 
@@ -97,7 +97,7 @@ def top_classes(classifier: ImageClassifier, image: Image.Image) -> dict[str, fl
 
 
 def load_upload(path: str) -> Image.Image:
-    """Load an uploaded image; one that is too large or damaged is a DataError."""
+    """Load an uploaded image; raise DataError if it is too large or damaged."""
     if os.path.getsize(path) > MAX_MEGABYTES * 1e6:
         raise DataError(f"This file is larger than {MAX_MEGABYTES} MB: reduce it.")
     if _megapixels(path) > MAX_MEGAPIXELS:
@@ -109,13 +109,13 @@ def load_upload(path: str) -> Image.Image:
 
 
 def _megapixels(path: str) -> float:
-    """Read from a file's header how many million pixels it has; 0 if it is not an image."""
+    """Read the number of megapixels from a file's header; 0 if it is not an image."""
     try:
         with Image.open(path) as image:
             return image.width * image.height / 1e6
     except Image.DecompressionBombError:
         return math.inf
-    except Exception:  # load_image says what is wrong
+    except Exception:  # load_image reports the problem
         return 0
 
 
@@ -155,7 +155,7 @@ def build_page(classifier: ImageClassifier) -> Any:
             [text, label, *views],
             api_visibility="private",
         )
-        # Gradio derives endpoints from events; this button is invisible.
+        # Gradio creates API endpoints from events; this invisible button has the event.
         gr.Button(visible=False).click(
             lambda image: classify(classifier, image),
             file,
@@ -167,7 +167,7 @@ def build_page(classifier: ImageClassifier) -> Any:
 
 
 async def _only_uploads(path: str) -> str:
-    """Refuse a URL instead of a path: Gradio would download it from this computer."""
+    """Reject a URL instead of a path: Gradio would download it."""
     if not os.path.isabs(path):
         raise ValueError(f"{path} was not uploaded by a user.")
     return path
@@ -179,7 +179,8 @@ def serve(classifier: ImageClassifier, port: int | None = None) -> None:
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as uploads:
         os.environ["GRADIO_TEMP_DIR"] = os.path.realpath(uploads)
         page = build_page(classifier)
-        _launch(page, port)
+        url = launch(page, port)
+        print(f"The page is at {url}, only for this computer. Stop it with Ctrl-C.", flush=True)
         try:
             while True:  # page.block_thread would catch the KeyboardInterrupt of Ctrl-C
                 time.sleep(1)
@@ -187,7 +188,8 @@ def serve(classifier: ImageClassifier, port: int | None = None) -> None:
             page.close(verbose=False)
 
 
-def _launch(page: Any, port: int | None) -> None:
+def launch(page: Any, port: int | None = None) -> str:
+    """Start the server of a page, and return its address."""
     from gradio import themes
 
     # System fonts: Gradio's default theme downloads fonts.
@@ -198,4 +200,4 @@ def _launch(page: Any, port: int | None) -> None:
     except OSError:
         ports = port or "7860 to 7959"
         raise ModelFileError(f"Port {ports} is in use. Choose another with --port.") from None
-    print(f"The page is at {url}, for this computer only. Stop it with Ctrl-C.", flush=True)
+    return url

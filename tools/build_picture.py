@@ -1,9 +1,9 @@
-"""Draw docs/course.png, the figure at the top of the README.
+"""Draw docs/course.png, the figure at the top of the README, and docs/app.png.
 
     python -m tools.build_picture
 
-It shows test photographs with the predictions of a classifier that was trained for seconds, the
-evidence for them (Grad-CAM), and the confusion matrix.
+The first shows test photographs with the predictions of a classifier that was trained in seconds,
+their Grad-CAM maps, and the confusion matrix; the second is a screenshot of the web page.
 """
 
 import tempfile
@@ -16,14 +16,15 @@ from PIL import Image
 from sklearn.metrics import confusion_matrix
 
 from course_utils.datasets import load_splits
-from image_classifier.app import overlay
+from image_classifier.app import build_page, launch, overlay
 from image_classifier.evaluate import evaluate_files
 from image_classifier.features import file_digests
 from image_classifier.model import ImageClassifier
 from image_classifier.report import Evaluation
 from image_classifier.train import train_classifier
+from tools.screenshots import SETTLED, launched, save_small
 
-TARGET = Path(__file__).resolve().parents[1] / "docs" / "course.png"
+DOCS = Path(__file__).resolve().parents[1] / "docs"
 INCHES = (10.5, 3.3)
 DPI = 140
 
@@ -40,7 +41,7 @@ def choose(evaluation: Evaluation) -> list[int]:
 
 
 def draw(classifier: ImageClassifier, evaluation: Evaluation) -> Figure:
-    """Draw photographs above their heat maps, and the confusion matrix to the right."""
+    """Draw photographs above their attribution maps, and the confusion matrix to the right."""
     chosen = choose(evaluation)
     figure = plt.figure(figsize=INCHES, layout="constrained")
     left, right = figure.subfigures(1, 2, width_ratios=[1.9, 1])
@@ -72,16 +73,34 @@ def draw_matrix(axis: plt.Axes, classes: list[str], evaluation: Evaluation) -> N
     axis.set(xlabel="predicted class", ylabel="true class")
 
 
+def take_screenshot(classifier: ImageClassifier, photograph: str, target: Path) -> None:
+    """Take a screenshot of the web page after a photograph was uploaded; needs Chromium."""
+    app = build_page(classifier)
+    address = launch(app)
+    with launched() as browser:
+        page = browser.new_page(viewport={"width": 960, "height": 620})
+        page.goto(address)
+        with page.expect_file_chooser() as chooser:
+            page.get_by_text("Click to Upload").click()
+        chooser.value.set_files(photograph)
+        page.wait_for_function("document.querySelectorAll('img[src*=file]').length == 2")
+        page.wait_for_timeout(SETTLED)
+        save_small(page.screenshot(), target)
+    app.close(verbose=False)
+
+
 def main() -> None:
-    """Train, draw, and write the file."""
+    """Train, draw, and write the files."""
     with tempfile.TemporaryDirectory() as folder:
         classifier, metrics = train_classifier("cutouts", folder)
     test = load_splits("cutouts", mode="RGB")["test"]
     digests = file_digests([path for path, _ in test.samples])
     evaluation = evaluate_files(classifier, test, digests, classifier.trained_on)
-    draw(classifier, evaluation).savefig(TARGET, dpi=DPI)
-    Image.open(TARGET).convert("RGB").save(TARGET, optimize=True)
-    print(f"accuracy {metrics['accuracy']:.3f}, {TARGET.stat().st_size / 1e3:.0f} kB: {TARGET}")
+    target = DOCS / "course.png"
+    draw(classifier, evaluation).savefig(target, dpi=DPI)
+    Image.open(target).convert("RGB").save(target, optimize=True)
+    take_screenshot(classifier, evaluation.files[choose(evaluation)[0]], DOCS / "app.png")
+    print(f"accuracy {metrics['accuracy']:.3f}, written to docs/course.png and docs/app.png")
 
 
 if __name__ == "__main__":
