@@ -1,4 +1,4 @@
-"""Exercises that check themselves, and predictions that are answered.
+"""Check answers to exercises, and compare predictions with outcomes.
 
 >>> from course_exercises import check, compare
 >>> check("02.1", size_after)  # an exercise: is the learner's function right?
@@ -6,7 +6,7 @@
 >>> compare("01.a", 0.3, 0.25, within=0.02)  # a prediction, written down before the result
 01.a: you said 0.3, it is 0.25: too high by 0.05.
 
-The checks of a notebook are in its own module, `notebook_01.py` and so on.
+Each notebook has a module with its checks: `notebook_00.py`, `notebook_01.py` and so on.
 """
 
 import importlib
@@ -22,13 +22,13 @@ PASSED, NOT_TRIED, WRONG = "passed", "not tried yet", "not yet"
 
 @dataclass(frozen=True)
 class Verdict:
-    """The state of an exercise, and the hint; if not tried, what the code does so far."""
+    """The state of an exercise, with a hint or a note on what the unsolved code does."""
 
     state: str
     text: str = ""
 
     def __str__(self) -> str:
-        """One line for the learner."""
+        """Return one line for the learner."""
         return f"{self.state}: {self.text}" if self.text else self.state
 
 
@@ -43,7 +43,7 @@ def check(name: str, answer: object) -> None:
 
 
 def examine(name: str, answer: object) -> Verdict:
-    """Return the verdict on an answer, whatever it does; there must be such an exercise."""
+    """Return the verdict on an answer, even if it raises an error; the exercise must exist."""
     checks = checks_of(name.split(".")[0])
     if name not in checks:
         raise ValueError(f"There is no exercise {name!r}; there are {', '.join(checks) or 'none'}.")
@@ -77,10 +77,10 @@ def compare(name: str, guess: Any, outcome: Any, within: float = 0) -> None:
     """Compare a prediction with the outcome, and print one line about it.
 
     Args:
-        name: The letter of the prediction, for example "02.a".
+        name: The name of the prediction, for example "02.a".
         guess: What the learner wrote down; None if nothing.
-        outcome: A number, a word, or a tuple of these.
-        within: The largest difference of numbers that counts as close.
+        outcome: A number, a string, or a tuple of these.
+        within: The largest absolute error that counts as close.
     """
     print(f"{name}: {_feedback(plain(guess), plain(outcome), within)}")
 
@@ -94,7 +94,7 @@ def _feedback(guess: Any, outcome: Any, within: float) -> str:
     if same(guess, outcome) or _words(guess) == _words(outcome) != "":
         return f"{said}: right."
     if isinstance(outcome, str) or not is_number(guess):
-        return said + ("." if isinstance(guess, type(outcome)) else ", a value of another kind.")
+        return said + ("." if isinstance(guess, type(outcome)) else ", a value of another type.")
     distance = guess - outcome
     if abs(distance) <= within:
         return f"{said}: close."
@@ -103,9 +103,9 @@ def _feedback(guess: Any, outcome: Any, within: float) -> str:
 
 def _feedback_on_many(guess: Any, outcome: Collection, within: float) -> str:
     if isinstance(guess, str) or not isinstance(guess, Collection):
-        return f"you said {guess!r}, but {len(outcome)} values are asked for, in brackets."
+        return f"you said {guess!r}, but a tuple of {len(outcome)} values is expected."
     if len(guess) != len(outcome):
-        return f"you wrote down {len(guess)} values, there are {len(outcome)}."
+        return f"you wrote down {len(guess)} values, but there are {len(outcome)}."
     pairs = list(zip(guess, outcome, strict=True))
     wrong = [i for i, (one, other) in enumerate(pairs) if not _agree(one, other, within)]
     if not wrong:
@@ -134,5 +134,5 @@ def _words(value: object) -> str:
 
 
 def _rounded(value: Any) -> Any:
-    """Round a number to what a reader can take in; leave everything else."""
+    """Round a float to three significant digits; return other values unchanged."""
     return float(f"{value:.3g}") if isinstance(value, float) else value

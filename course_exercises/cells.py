@@ -13,7 +13,7 @@ from nbformat import NotebookNode
 
 
 def tagged_cells(nb: NotebookNode, kind: str) -> dict[str, NotebookNode]:
-    """Return the cells of a kind, for example "exercise", by the name of their exercise."""
+    """Return the cells of a kind, for example "exercise", by their name."""
     found = {}
     for cell in nb.cells:
         for tag in cell.metadata.get("tags", ()):
@@ -31,9 +31,9 @@ def read_answers(path: Path) -> dict[str, str]:
 
 
 def definitions(sources: Iterable[str]) -> str:
-    """Return the imports, functions, classes and literals that cells define, without running them.
+    """Return the imports, functions, classes and literals that cells define; run nothing.
 
-    Cells that are not valid Python (`%pip`, for example) are left out.
+    Skip cells that are not valid Python (`%pip`, for example).
     """
     kept = []
     for source in sources:

@@ -1,7 +1,7 @@
-"""What the checks of the exercises are made of.
+"""Building blocks for the checks of the exercises.
 
-A check is a function that takes the learner's answer. It raises `NotTried` for the answer that the
-notebook starts with and `Hint` for a wrong one; if it does neither, the answer is right.
+A check is a function that takes the learner's answer. It raises `NotTried` for the unsolved cell
+of the notebook and `Hint` for a wrong answer; if it raises neither, the answer is right.
 """
 
 import dis
@@ -14,15 +14,15 @@ CHECKS: dict[str, Callable[[Any], None]] = {}
 
 
 class NotTried(Exception):
-    """The answer is still that of the notebook; the message may say what it does so far."""
+    """The answer is the unsolved cell of the notebook; the message may say what it does."""
 
 
 class Hint(Exception):
-    """The answer is wrong; the message teaches: which input, what was expected, what came."""
+    """The answer is wrong; the message names the input, what was expected and what came out."""
 
 
 def exercise(name: str) -> Callable[[Callable[[Any], None]], Callable[[Any], None]]:
-    """Make a function the check of an exercise, for example "02.3"."""
+    """Register a function as the check of an exercise, for example "02.3"."""
 
     def register(function: Callable[[Any], None]) -> Callable[[Any], None]:
         CHECKS[name] = function
@@ -34,11 +34,11 @@ def exercise(name: str) -> Callable[[Callable[[Any], None]], Callable[[Any], Non
 def call(function: Any, *arguments: object, show: str = "", **keywords: object) -> Any:
     """Call the learner's function and return its result.
 
-    NotTried is raised if the function is still empty or returns `...`, and Hint if it is not a
-    function, raises an error or returns None. Hints call the arguments `show`.
+    Raise NotTried if the function is empty or returns `...`, and Hint if it is not a function,
+    raises an error or returns None. Hints show `show` in place of the arguments.
     """
     if not callable(function):
-        raise Hint(f"This is a {kind(function)}, not a function. Leave out the parentheses.")
+        raise Hint(f"A function is expected, not a {kind(function)}. Leave out the parentheses.")
     words = [*map(repr, arguments), *(f"{key}={value!r}" for key, value in keywords.items())]
     show = show or ", ".join(words)
     try:
@@ -53,7 +53,7 @@ def call(function: Any, *arguments: object, show: str = "", **keywords: object) 
 
 
 def _is_empty(function: Any) -> bool:
-    """Tell whether a function does nothing but return None."""
+    """Return whether a function does nothing but return None."""
 
     def empty() -> None: ...
 
@@ -67,7 +67,7 @@ def _is_empty(function: Any) -> bool:
 
 
 def plain(value: Any) -> Any:
-    """Turn arrays, tensors and their scalars into lists and numbers of Python, at any depth."""
+    """Convert arrays, tensors and their scalars to Python lists and numbers, recursively."""
     if isinstance(value, list | tuple):
         items = [plain(item) for item in value]
         return items if isinstance(value, list) else tuple(items)
@@ -77,7 +77,7 @@ def plain(value: Any) -> Any:
 
 
 def close(answer: Any, wanted: Any, tolerance: float = 1e-6) -> bool:
-    """Tell whether numbers, or arrays of the same shape, differ by at most the tolerance."""
+    """Return whether numbers, or arrays of the same shape, differ by at most the tolerance."""
     try:
         answer, wanted = np.asarray(answer, dtype=float), np.asarray(wanted, dtype=float)
     except (TypeError, ValueError, RuntimeError):
@@ -88,9 +88,9 @@ def close(answer: Any, wanted: Any, tolerance: float = 1e-6) -> bool:
 
 
 def same(answer: Any, wanted: Any) -> bool:
-    """Tell whether two values are equal and of the same type.
+    """Return whether two values are equal and of the same type.
 
-    A tuple may stand for a list, and a number of NumPy or torch for one of Python.
+    A tuple also matches a list, and a NumPy or torch scalar a Python number.
     """
     answer = plain(answer)
     if isinstance(wanted, tuple | list):
@@ -104,11 +104,11 @@ def same(answer: Any, wanted: Any) -> bool:
     return type(answer) is type(wanted) and answer == wanted
 
 
-# Words for hints
+# Text for hints
 
 
 def explain(got: Any, start: str, mistakes: Iterable[tuple[Any, str]], otherwise: str) -> NoReturn:
-    """Raise the hint of the first typical mistake that gives the same numbers."""
+    """Raise the hint of the first typical mistake that gives the same numbers, or `otherwise`."""
     for value, reason in mistakes:
         if close(got, value):
             raise Hint(f"{start} {reason}")
@@ -121,7 +121,7 @@ def kind(value: object) -> str:
 
 
 def short(value: object) -> str:
-    """Show a value in at most 40 characters."""
+    """Return the first 40 characters of a value's repr."""
     return f"{value!r:.40}"
 
 

@@ -15,7 +15,7 @@ from course_exercises.reports import report_of
 
 @exercise("00.1")
 def check_distances(answer: Any) -> None:
-    """Try different numbers of points, then equal ones, then points with one coordinate."""
+    """Test different and equal numbers of points, and points with one coordinate."""
     for rows, columns, dimensions in ((3, 2, 2), (2, 2, 3), (1, 4, 1)):
         generator = torch.Generator().manual_seed(rows)
         a = torch.randint(10, (rows, dimensions), generator=generator).float()
@@ -26,60 +26,60 @@ def check_distances(answer: Any) -> None:
 
 def _require_distances(got: Any, a: Tensor, b: Tensor, case: str) -> None:
     if not isinstance(got, Tensor):
-        raise Hint(f"{case} the result is a {kind(got)}, not a tensor.")
+        raise Hint(f"{case}, the result is a {kind(got)}, not a tensor.")
     differences = a[:, None] - b[None]
     wanted = differences.square().sum(dim=2).sqrt()
     if close(got, wanted, 1e-4):
         return
     if got.shape == differences.shape:
         raise Hint(
-            f"{case} the result has the shape {tuple(got.shape)}: all pairs are there, but a "
-            "distance is one number. Which dimension must disappear?"
+            f"{case}, the result has the shape {tuple(got.shape)}: it contains all pairs, but each "
+            "distance should be one number. Which dimension must disappear?"
         )
     if got.shape == wanted.T.shape and close(got, wanted.T, 1e-4):
-        raise Hint(f"{case} the distances are right, but rows should be the points of a.")
+        raise Hint(f"{case}, the matrix is transposed: the rows should be the points of a.")
     if got.shape != wanted.shape:
         raise Hint(
-            f"{case} the shape should be {tuple(wanted.shape)}, not {tuple(got.shape)}: insert a "
-            "dimension into each of them."
+            f"{case}, the shape should be {tuple(wanted.shape)}, not {tuple(got.shape)}: insert a "
+            "dimension into each of a and b."
         )
     mistakes = [
         (differences.square().sum(dim=2), "These are squared distances."),
         (differences.abs().sum(dim=2), "These are sums of absolute differences."),
-        (differences.square().mean(dim=2).sqrt(), "Add up the squares, do not average them."),
+        (differences.square().mean(dim=2).sqrt(), "Add up the squares; do not average them."),
         (differences.sum(dim=2), "Square the differences before you add them up."),
         (differences.sum(dim=2).abs(), "Square the differences before you add them up."),
     ]
     got = got.detach()
-    explain(got, f"{case}:", mistakes, f"{rounded(wanted)} is expected; yours are {rounded(got)}.")
+    explain(got, f"{case}:", mistakes, f"{rounded(wanted)} is expected, not {rounded(got)}.")
 
 
 # 00.2: the derivative of a function at each element of a tensor
 
 FUNCTIONS: list[tuple[str, Callable[[Tensor], Tensor], list]] = [
     ("torch.sin", torch.sin, [0.0, 1.0, 2.0]),
-    ("the third power", lambda x: x**3, [[1.0, -2.0], [3.0, 0.5]]),
-    ("torch.relu", torch.relu, [1e-9, -1e-9]),  # a finite difference jumps over the kink
+    ("x**3", lambda x: x**3, [[1.0, -2.0], [3.0, 0.5]]),
+    ("torch.relu", torch.relu, [1e-9, -1e-9]),  # a finite difference steps over the kink
 ]
 
 
 @exercise("00.2")
 def check_slope(answer: Any) -> None:
-    """Try three functions, an unchanged x, and an x that already has a gradient."""
+    """Test three functions, that x stays unchanged, and an x that already has a gradient."""
     for name, function, points in FUNCTIONS:
         x = torch.tensor(points)
-        show = f"{name}, the tensor {points}"
+        show = f"{name} and the tensor {points}"
         _require_slopes(call(answer, function, x, show=show), function, points, f"For {show}")
         if x.requires_grad:
             raise Hint(
-                "The slopes are correct, but afterwards x requires gradients. Work on a copy: "
+                "The slopes are correct, but x requires gradients afterwards. Work on a copy: "
                 "x.detach().clone()."
             )
     x = torch.tensor([1.0, 2.0], requires_grad=True)
     x.grad = torch.tensor([10.0, 10.0])
     got = call(answer, torch.exp, x, show="torch.exp, an x that already has a gradient")
     if not close(x.grad, [10.0, 10.0]):
-        raise Hint("If x already has a gradient, yours is added to it. Work on a copy of x.")
+        raise Hint("If x already has a gradient, your function adds to it. Work on a copy of x.")
     _require_slopes(got, torch.exp, [1.0, 2.0], "For torch.exp, an x that already has a gradient")
 
 
@@ -89,28 +89,28 @@ def _require_slopes(got: Any, function: Callable, points: list, case: str) -> No
     values.sum().backward()
     wanted = x.grad
     if not isinstance(got, Tensor):
-        raise Hint(f"{case} the result is a {kind(got)}, not a tensor.")
+        raise Hint(f"{case}, the result is a {kind(got)}, not a tensor.")
     got = got.detach()
     if close(got, wanted, 1e-5):
         return
     if got.shape != wanted.shape:
         raise Hint(
-            f"{case} the result has the shape {tuple(got.shape)}; there should be one slope per "
-            f"element, {tuple(wanted.shape)}."
+            f"{case}, the result has shape {tuple(got.shape)}; with one slope per element, it is "
+            f"{tuple(wanted.shape)}."
         )
     mistakes = [
-        (wanted / wanted.numel(), "Yours are divided by the number of elements: sum, not mean."),
+        (wanted / wanted.numel(), "These are divided by the number of elements: sum, not mean."),
         (values.detach(), "These are the values of the function, not its slopes."),
     ]
     if close(got, wanted, 0.51) and function is torch.relu:
         raise Hint(
-            f"{case} the slopes are [1, 0]; yours are {rounded(got)}. A finite difference steps "
+            f"{case}, the slopes should be [1, 0], not {rounded(got)}. A finite difference steps "
             "over the kink at 0; autograd does not."
         )
     if close(got, wanted, 0.01):
         error = (got - wanted).abs().max()
-        raise Hint(f"{case} yours are off by up to {error:.0e}, as a finite difference is.")
-    explain(got, f"{case}:", mistakes, f"{rounded(wanted)} is expected; yours are {rounded(got)}.")
+        raise Hint(f"{case}, the slopes are off by {error:.0e}, typical of a finite difference.")
+    explain(got, f"{case}:", mistakes, f"{rounded(wanted)} is expected, not {rounded(got)}.")
 
 
 # 00.3: the accuracy of a model
@@ -139,7 +139,7 @@ class _Probe(nn.Module):
 
 @exercise("00.3")
 def check_accuracy(answer: Any) -> None:
-    """Try batches of different sizes, a model in training mode, and logits between 0 and 0.5."""
+    """Test batches of different sizes, a model in training mode, and logits between 0 and 0.5."""
     loader = [
         (torch.tensor(logits)[:, None, None, None].expand(-1, 1, 2, 2), torch.tensor(labels))
         for logits, labels in BATCHES
@@ -149,12 +149,12 @@ def check_accuracy(answer: Any) -> None:
     if not model.calls:
         raise Hint("Your function never calls the model.")
     if any(training for training, _ in model.calls):
-        raise Hint("The model predicts in training mode, with dropout: which call switches it?")
+        raise Hint("The model predicts in training mode, with dropout. Which call changes this?")
     if isinstance(got, Tensor):
-        raise Hint("The result is a tensor; a Python number is asked for. See section 1.")
+        raise Hint("The result is a tensor; a Python number is expected. See section 1.")
     _require_accuracy(got)
     if any(recorded for _, recorded in model.calls):
-        raise Hint("The accuracy is right, but gradients are recorded: use torch.no_grad().")
+        raise Hint("The accuracy is right, but autograd records the model: use torch.no_grad().")
 
 
 def _require_accuracy(got: Any) -> None:
@@ -164,18 +164,19 @@ def _require_accuracy(got: Any) -> None:
     if close(got, wanted, 1e-6):
         return
     mistakes = [
-        ((correct / sizes).mean(), "This is the mean over batches. The small last one gets too "
-         "much weight: add up correct predictions and images."),
-        ((correct / sizes)[-1], "This is the last batch alone."),
-        ((correct / sizes)[0], "This is the first batch alone: when does the loop return?"),
+        ((correct / sizes).mean(), "This is the mean of the batches' accuracies. The small last "
+         "batch gets too much weight: add up correct predictions and images."),
+        ((correct / sizes)[-1], "This is the accuracy of the last batch alone."),
+        ((correct / sizes)[0], "This is the accuracy of the first batch alone: when does the "
+         "loop return?"),
         (correct.sum(), "This is the number of correct predictions: divide it by the number of "
          "images."),
         (1 - wanted, "This is the error rate, the share of wrong predictions."),
         (at_half.sum() / sizes.sum(), "Logits are not probabilities: the threshold is not 0.5."),
         (correct.sum() / (len(sizes) * sizes[0]), "The last batch has fewer images than the first: "
-         "do not divide by batches times batch size."),
+         "do not divide by the number of batches times the batch size."),
     ]  # fmt: skip
-    start = f"For {LOADER} the accuracy is {wanted:.3f}, yours is {got!r:.20}."
+    start = f"For {LOADER}, the accuracy should be {wanted:.3f}, not {got!r:.20}."
     explain(got, start, mistakes, "Count correct predictions and images over all batches.")
 
 
@@ -200,7 +201,7 @@ def check_my_error(answer: Any) -> None:
     report = report_of(answer, "broken", "fixed", "words", "cause")
     for key in ("broken", "fixed"):
         if not callable(report[key]):
-            raise Hint(f'"{key}" should be a function, not a {kind(report[key])}: no parentheses.')
+            raise Hint(f'"{key}" should be a function, not a {kind(report[key])}.')
     for key in ("words", "cause"):
         if not isinstance(report[key], str):
             raise Hint(f'"{key}" should be text, not a {kind(report[key])}.')
@@ -209,12 +210,12 @@ def check_my_error(answer: Any) -> None:
         raise Hint(f"Section 6 has this error already: {message:.80}")
     words = report["words"].strip()
     if len(words) < 5 or words.lower() not in message.lower():
-        raise Hint(f'"words" should be a part of the message: {message:.120}')
+        raise Hint(f'"words" should be five or more characters of the message: {message:.120}')
     fixed = call(report["fixed"], show="")
     if not isinstance(fixed, Tensor):
         raise Hint(f'"fixed" should return a tensor, not a {kind(fixed)}.')
     if len(report["cause"].split()) < 5 or report["cause"].strip() == words:
-        raise Hint('"cause" should be a sentence that says why, not only the words of the message.')
+        raise Hint('"cause" should be a sentence that explains the error, not the message itself.')
 
 
 def _message_of(broken: Callable[[], Any]) -> str:
@@ -222,7 +223,7 @@ def _message_of(broken: Callable[[], Any]) -> str:
     try:
         broken()
     except NO_TENSOR_ERRORS as error:
-        raise Hint(f'"broken" raises {first_line(error)}: find one that tensors cause.') from None
+        raise Hint(f'"broken" raises {first_line(error)}: find one caused by tensors.') from None
     except Exception as error:
         return f"{kind(error)}: {error}"
     raise Hint('"broken" raises no error.')

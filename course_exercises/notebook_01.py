@@ -20,7 +20,7 @@ from course_utils.datasets import load_splits
 from course_utils.evaluation import accuracy_interval
 from course_utils.image_io import load_image
 
-# 01.1: from a tensor to a picture
+# 01.1: from a tensor to an image array
 
 
 @exercise("01.1")
@@ -33,33 +33,33 @@ def check_to_picture(answer: Any) -> None:
         picture = call(answer, given, show=f"a {name} image of shape {tuple(tensor.shape)}")
         _require_picture(picture, tensor)
         if not torch.equal(given, tensor):
-            raise Hint("The tensor has changed: operations that end in _ work in place.")
+            raise Hint("Your function changes its argument: methods that end in _ work in place.")
 
 
 def _require_picture(picture: Any, tensor: Tensor) -> None:
     given, wanted = tuple(tensor.shape), tuple(tensor.permute(1, 2, 0).shape)
     if not isinstance(picture, np.ndarray):
-        raise Hint(f"The result is a {kind(picture)}; Pillow takes NumPy arrays: tensor.numpy().")
+        raise Hint(f"The result is a {kind(picture)}, not a NumPy array. See tensor.numpy().")
     if picture.shape != wanted:
         raise Hint(f"{given} should become {wanted}, not {picture.shape}: which axis goes where?")
     if picture.dtype != np.uint8:
-        raise Hint(f"The shape is right, the type is {picture.dtype} instead of uint8.")
+        raise Hint(f"The shape is right, but the dtype is {picture.dtype} instead of uint8.")
     right = (tensor.permute(1, 2, 0) * 255).numpy()
     if np.abs(picture - right).max() <= 1:
         return
     if (values := set(picture.ravel().tolist())) <= {0, 1, 255}:
         raise Hint(
-            f"The only values are {sorted(values)}: there is no integer between 0 and 1, so which "
-            "step comes first?"
+            f"The result contains only {sorted(values)}: there is no integer between 0 and 1, so "
+            "which step comes first?"
         )
     if np.abs(np.sort(picture, axis=None) - np.sort(right, axis=None)).max() <= 1:
         raise Hint(
-            "Every value is there, but in the wrong places: reshape reads the values in order and "
-            "only cuts them into other rows, as in the scrambled figure above."
+            "All values are there, but in the wrong places: reshape keeps their order and only "
+            "divides them into other rows, as in the scrambled figure above."
         )
     if picture[-1, -1, 0] == 0:
-        raise Hint("White, 1.0, became 0 instead of 255: beyond 255, uint8 starts again at 0.")
-    raise Hint("Shape and type are right, the values are not: 0 … 1 should become 0 … 255.")
+        raise Hint("White, 1.0, became 0 instead of 255: above 255, uint8 starts again at 0.")
+    raise Hint("Shape and dtype are right, but not the values: 0 … 1 should become 0 … 255.")
 
 
 # 01.2: a dataset from a CSV file
@@ -83,7 +83,7 @@ def check_csv_dataset(answer: Any) -> None:
             _require_split(answer, table, split)
         dataset = call(answer, table, "val", lambda image: "new", show="images.csv, val, transform")
         if _item(answer, dataset, 0, "val")[0] != "new":
-            raise Hint("With a transform, the first part of dataset[0] is not what it returns.")
+            raise Hint("With a transform, the first element of dataset[0] is not what it returns.")
 
 
 def _color(number: int) -> tuple[int, int, int]:
@@ -99,17 +99,17 @@ def _require_split(answer: Any, table: Path, split: str) -> None:
     if length == len(ROWS):
         raise Hint(f"The split {split!r} has all {length} rows; it should have {len(wanted)}.")
     if length != len(wanted):
-        raise Hint(f"The length for the split {split!r} is {short(length)}, not {len(wanted)}.")
+        raise Hint(f"The split {split!r} has length {short(length)}; it should have {len(wanted)}.")
     for place, number in enumerate(wanted):
         image, index = _item(answer, dataset, place, split)
         _require_label(index, ROWS[number][0], split)
         if isinstance(image, str | Path):
-            raise Hint("The first part of dataset[0] is a path: load the image.")
+            raise Hint("The first element of dataset[0] is a path: load the image.")
         color = tuple(np.asarray(image)[0, 0].tolist()) if np.ndim(image) == 3 else None
         if color != _color(number):
             raise Hint(
                 f"Image {place} of the split {split!r} is not the one in row {number} of the "
-                "table. It should be in RGB, and in the order of the file."
+                "table. Images should be in RGB, in the order of the file."
             )
 
 
@@ -122,7 +122,7 @@ def _item(answer: Any, dataset: Any, place: int, split: str) -> tuple:
         if "KeyError" in str(hint):
             raise Hint(
                 f"dataset[{place}] raises a KeyError in the split {split!r}: after filtering, rows "
-                "keep their old labels. Use iloc, or make lists."
+                "keep their old index labels. Use iloc, or lists."
             ) from None
         raise
     if not isinstance(item, tuple | list) or len(item) != 2:
@@ -132,7 +132,7 @@ def _item(answer: Any, dataset: Any, place: int, split: str) -> tuple:
 
 def _require_label(index: Any, label: str, split: str) -> None:
     if isinstance(index, str):
-        raise Hint(f"The second part of a sample is {index!r}; it should be the class index.")
+        raise Hint(f"The second element of a sample is {index!r}; it should be the class index.")
     index, wanted = plain(index), CLASSES.index(label)
     if index == wanted and is_count(index):
         return
@@ -140,14 +140,14 @@ def _require_label(index: Any, label: str, split: str) -> None:
     if index == sorted(set(present)).index(label):
         raise Hint(
             f"In the split {split!r}, {label!r} has index {index} because a class is missing "
-            "there. Make the list of classes from the whole table, before you filter it."
+            "there. Make the list of classes from the whole table before you filter it."
         )
     if index == list(dict.fromkeys(row[0] for row in ROWS)).index(label):
         raise Hint(f"{label!r} has index {index}: sort the class names before you number them.")
     raise Hint(f"The index of {label!r} should be {wanted}, not {short(index)}.")
 
 
-# 01.3: an augmentation for digits, tried on the letter F, which no rotation maps to itself
+# 01.3: an augmentation for digits, tested on the letter F, which has no symmetry
 
 DRAWS = 60
 
@@ -161,22 +161,22 @@ def check_digit_augmentation(answer: Any) -> None:
     for output in outputs:
         if not isinstance(output, Tensor) or output.shape != (1, 28, 28):
             what = tuple(output.shape) if isinstance(output, Tensor) else kind(output)
-            raise Hint(f"An image of shape (1, 28, 28) became {what}; the shape must stay.")
+            raise Hint(f"An image of shape (1, 28, 28) became {what}; the shape must not change.")
         if output.dtype != torch.uint8:
-            raise Hint(f"The type became {output.dtype}; it must stay torch.uint8.")
+            raise Hint(f"The dtype became {output.dtype}; it must stay torch.uint8.")
     _require_small_changes(torch.stack(outputs))
 
 
 def _require_small_changes(outputs: Tensor) -> None:
     images = outputs.float()
     if (outputs == outputs[0]).all():
-        raise Hint(f"All {DRAWS} results are the same: nothing is random here.")
+        raise Hint(f"All {DRAWS} results are the same: this transform is not random.")
     kept = images.sum(dim=(1, 2, 3)) / _letter().sum()
     corners = images[:, 0, [0, 0, -1, -1], [0, -1, 0, -1]]
     angles, mirrored = _poses(images)
     for is_wrong, problem in [
         (kept < 0.4, "much of the character is outside the image"),
-        (corners.amax(dim=1) > 128, "there are white corners; these digits lie on black"),
+        (corners.amax(dim=1) > 128, "corners are white, but these digits are on black"),
         (mirrored, "the character is mirrored: what would that do to a 2?"),
         (angles.abs() > 45, "the character is rotated by more than 45 degrees: a 6 may become a 9"),
     ]:
@@ -190,7 +190,7 @@ def _require_small_changes(outputs: Tensor) -> None:
 
 
 def _letter() -> Tensor:
-    """Draw an F around the center of an image."""
+    """Draw an F near the center of an image."""
     image = torch.zeros(1, 28, 28, dtype=torch.uint8)
     image[:, 6:22, 10:13] = image[:, 6:9, 10:20] = image[:, 13:16, 10:17] = 255
     return image
@@ -244,21 +244,23 @@ def check_leaked(answer: Any) -> None:
 
     if _leaks(answer, train, torch.stack([train[2].flip(-1), other[0]])):
         raise Hint(
-            "Your function counts a mirrored training image as a copy. It has the same pixels, so "
-            "the same mean, in other places: compare pixel by pixel."
+            "Your function counts a mirrored training image as a copy. It has the same pixel "
+            "values, and so the same mean, in other places: compare pixel by pixel."
         )
     almost = train[0].clone()
     almost[0, 0, 0] ^= 1
     if _leaks(answer, train, almost[None]):
-        raise Hint("An image that differs in one pixel counts as a copy: all pixels must agree.")
+        raise Hint("An image that differs in one value counts as a copy: all pixels must agree.")
     twice = _leaks(answer, torch.cat([train, train]), torch.stack([other[0], train[1]]))
     if twice != [1]:
-        raise Hint(f"With two copies of test image 1 you return {twice}: each leaked image once.")
+        raise Hint(
+            f"Test image 1 has two copies: [1] is expected, not {twice}. List each index once."
+        )
     found = _leaks(answer, train, train[[4, 0]])
     if sorted(found) != [0, 1]:
-        raise Hint(f"Two test images, both copies: the result should be [0, 1], not {found}.")
+        raise Hint(f"For two test images, both copies, the result should be [0, 1], not {found}.")
     if found != [0, 1]:
-        raise Hint(f"Both copies are found, but as {found}: return them in ascending order.")
+        raise Hint(f"Both copies are found, but return them in ascending order, not as {found}.")
 
 
 def _leaks(answer: Any, train: Tensor, test: Tensor) -> list[int]:
@@ -272,16 +274,17 @@ def _leaks(answer: Any, train: Tensor, test: Tensor) -> list[int]:
 def _require_one(found: list[int]) -> None:
     if found == []:
         raise Hint(
-            f"{CASE} your function finds none. A copy need not have the same index in both: "
-            "compare each test image with every training image."
+            f"{CASE} the result should be [1], not []. A copy need not have the same index in "
+            "both: compare each test image with every training image."
         )
     if found == [3]:
-        raise Hint(f"{CASE} the result is [3]: this is the training image's index.")
+        raise Hint(f"{CASE} the result should be [1], not [3], the training image's index.")
     if 1 not in found:
         raise Hint(f"{CASE} the result should be [1], not {found}.")
     if found != [1]:
         raise Hint(
-            f"{CASE} your function finds {found}. Images may agree in a few pixels by chance."
+            f"{CASE} the result should be [1], not {found}. Images may agree in a few pixels by "
+            "chance."
         )
 
 

@@ -24,12 +24,12 @@ from course_exercises.checks import (
 )
 from course_exercises.reports import is_count, report_of, require_fraction, require_word
 
-# 03.1: the names that a file lacks
+# 03.1: the names that are missing in a file
 
 
 @exercise("03.1")
 def check_missing_names(answer: Any) -> None:
-    """Some names in common, none, all; the file with more; the same names in another order."""
+    """Test some, none and all names in common, an empty file, and an empty network."""
     for own, given in [
         ({"a": 1, "b": 2, "c": 3}, {"b": 5, "d": 6}),
         ({"x.weight": 1, "x.bias": 2}, {"_x.weight": 1, "_x.bias": 2}),
@@ -44,19 +44,19 @@ def check_missing_names(answer: Any) -> None:
 def _require_names(found: Any, own: dict, given: dict, case: str) -> None:
     missing, unexpected = own.keys() - given.keys(), given.keys() - own.keys()
     if type(found) in (list, tuple) and sorted(map(str, found)) == sorted(missing):
-        raise Hint(f"These are the right names, but as a {kind(found)}: make it a set.")
+        raise Hint(f"The names are right, but the result is a {kind(found)}: make it a set.")
     if type(found) is not set or not all(type(name) is str for name in found):
-        raise Hint(f"For {case} the result should be a set of names, not {short(found)}.")
+        raise Hint(f"For {case}, the result should be a set of names, not {short(found)}.")
     if found == missing:
         return
     reason = f"it should be {_listed(missing)}."
     if found == unexpected:
-        reason = "that is in the file and not in the network: these are *unexpected*."
+        reason = "what is in the file and not in the network is unexpected, not missing."
     elif found == missing | unexpected:
-        reason = "some of it is only in the file; the network does not miss that."
+        reason = "some of these names are only in the file, so they are not missing."
     elif found and found == own.keys() & given.keys():
-        reason = "that is in both, so it can be loaded. What can not?"
-    raise Hint(f"For {case} you return {_listed(found)}; {reason}")
+        reason = "these names are in both, so they can be loaded. Which cannot?"
+    raise Hint(f"For {case}, you return {_listed(found)}; {reason}")
 
 
 def _listed(names: Any) -> str:
@@ -68,7 +68,7 @@ def _listed(names: Any) -> str:
 
 @exercise("03.2")
 def check_head_epoch(answer: Any) -> None:
-    """Backbone frozen and in eval mode, statistics unchanged; head in train mode, and changed."""
+    """Require an unchanged backbone in eval mode and a head that is trained in train mode."""
     show = "a network, two batches of images and labels, an optimizer for the head"
     before = _epoch(lambda net, *_: net)[0].state_dict()
     unsolved = _epoch(_unsolved_epoch)[0].state_dict()
@@ -79,26 +79,26 @@ def check_head_epoch(answer: Any) -> None:
     ):
         raise NotTried("the weights of the backbone stay, its batch norm's running mean moves")
     if result is not net:
-        raise Hint("The function should return the network that it got.")
+        raise Hint("The function should return the network that it was given.")
     changed = {name for name, value in before.items() if not torch.equal(after[name], value)}
     if any(parameter.requires_grad for parameter in net.backbone.parameters()):
         raise Hint(
-            "Parameters of the backbone have requires_grad = True: this optimizer leaves them "
-            "alone, the next one may not."
+            "Parameters of the backbone have requires_grad = True: this optimizer does not have "
+            "them, but another one may."
         )
     if not {"head.1.weight", "head.1.bias"} <= changed:
-        raise Hint("After the epoch the head has the same weights as before: nothing was learned.")
+        raise Hint("After the epoch, the head has the same weights as before: it was not trained.")
     if moved := sorted(name for name in changed if name.startswith("backbone")):
-        raise Hint(f"The epoch has changed {moved[0]}: something in the backbone still moves.")
+        raise Hint(f"The epoch changes {moved[0]}, but the backbone should stay as it was.")
     if any(modes["batch norm"]) or not modes["batch norm"]:
         raise Hint(
-            "Afterwards the backbone is as before, but during the epoch its batch norm was in "
-            "train mode: it used the statistics of the batch, so the head saw other features."
+            "After the epoch, the backbone is as before, but during the epoch, batch norm was in "
+            "train mode: it used the statistics of the batch, so the head got other features."
         )
     if not all(modes["dropout"]) or not modes["dropout"]:
         raise Hint(
-            "The backbone is unchanged now. But the head ran in eval mode as well, that is, "
-            "without its dropout. Which part should be in which mode?"
+            "The backbone is unchanged now, but the head was in eval mode, too, that is, without "
+            "its dropout. Which part should be in which mode?"
         )
 
 
@@ -136,13 +136,13 @@ def _unsolved_epoch(net: nn.Module, batches: list, optimizer: torch.optim.Optimi
 
 @exercise("03.3")
 def check_warm_up(answer: Any) -> None:
-    """The first steps, the last of the warm-up and those after; a warm-up of one step, too."""
+    """Test all steps of the warm-up and three after it, also for a warm-up of one step."""
     for peak, warmup in [(0.4, 4), (0.02, 10), (3.0, 2), (0.5, 1)]:
         wanted = [peak * min(step + 1, warmup) / warmup for step in range(warmup + 3)]
         rates = [call(answer, step, peak, warmup) for step in range(warmup + 3)]
-        case = f"With peak {peak} and warmup {warmup}"
+        case = f"With peak={peak} and warmup={warmup},"
         if odd := [rate for rate in rates if not close(rate, 0, tolerance=1e300)]:
-            raise Hint(f"{case} there is a rate that is not a number but a {kind(odd[0])}.")
+            raise Hint(f"{case} one of the rates is not a number but a {kind(odd[0])}.")
         rates = [float(rate) for rate in rates]
         if not close(rates, wanted):
             raise Hint(f"{case} the rates are {rounded(rates, 4)}{_why(rates, wanted, warmup)}")
@@ -151,15 +151,15 @@ def check_warm_up(answer: Any) -> None:
 def _why(rates: list[float], wanted: list[float], warmup: int) -> str:
     peak = wanted[-1]
     if rates[0] == 0:
-        return ": the first rate is 0, so the first step moves nothing. Count from 1."
+        return ": the first rate is 0, so the first step changes nothing. Step 0 counts, too."
     if close(rates[:warmup], wanted[:warmup]):
-        return f": right until step {warmup - 1}, but then they should stay at {peak}."
+        return f": they are right until step {warmup - 1}, but then they should stay at {peak}."
     if close(rates[0], peak):
-        return ": the peak comes at once, there is no warm-up."
+        return ": step 0 has the peak already, so there is no warm-up."
     if close(rates[warmup:], wanted[warmup:]) and rates[warmup - 1] < peak:
         return (
-            f": the peak should be reached in step {warmup - 1}, yours comes later. How many steps "
-            "are there from 0 to this one?"
+            f": the peak should be reached in step {warmup - 1}, not later. How many steps are "
+            "there from 0 to this one?"
         )
     return f"; they should be {rounded(wanted, 4)}."
 
@@ -169,7 +169,7 @@ def _why(rates: list[float], wanted: list[float], warmup: int) -> str:
 
 @exercise("03.4")
 def check_nearest_mean(answer: Any) -> None:
-    """Classes of unequal sizes, a single image per class, labels in any order."""
+    """Test classes of equal and unequal sizes, also of one image, with shuffled labels."""
     generator = torch.Generator().manual_seed(4)
     for counts in [(3, 3), (1, 1, 1), (2, 7, 4)]:
         labels = torch.cat([torch.full((n,), k) for k, n in enumerate(counts)])
@@ -188,26 +188,26 @@ def _require_labels(found: Any, features: Tensor, labels: Tensor, new: Tensor) -
     means = torch.stack([features[labels == k].mean(dim=0) for k in classes])
     sums = torch.stack([features[labels == k].sum(dim=0) for k in classes])
     distances = torch.cdist(new, means)
-    start = f"For {len(labels)} images with labels {labels.tolist()}"
+    start = f"For {len(labels)} images with labels {labels.tolist()},"
     if not hasattr(found, "shape") and type(found) not in (list, tuple):
         raise Hint(f"The function should return a tensor of labels, not a {kind(found)}.")
     if close(found, distances):
         raise Hint("These are the distances to the means. Which class has the smallest one?")
     if close(found, distances.amin(dim=1)):
-        raise Hint("These are the smallest distances; what is wanted is the *index* of the class.")
+        raise Hint("These are the smallest distances; the index of the class is expected.")
     shape = np.shape(plain(found))
     if shape != (len(new),):
         raise Hint(f"{start} the result should have one label per new image, not shape {shape}.")
     mistakes = [
-        (distances.argmax(dim=1), "you predict the class whose mean is *farthest*."),
+        (distances.argmax(dim=1), "you predict the class whose mean is farthest."),
         (labels[torch.cdist(new, features).argmin(dim=1)], "you use the nearest single image."),
         (torch.cdist(new, sums).argmin(dim=1), "you use the sum of each class, not its mean."),
         ((new @ means.T).argmax(dim=1), "you use the largest dot product, not the distance."),
-        (torch.cdist(new, features).argmin(dim=1), "you return positions of images, not labels."),
+        (torch.cdist(new, features).argmin(dim=1), "you return indices of images, not labels."),
     ]
     wanted = distances.argmin(dim=1)
     if not close(found, wanted):
-        explain(found, f"{start}", mistakes, "some labels are not those of the nearest mean.")
+        explain(found, start, mistakes, "some labels are not those of the nearest mean.")
 
 
 # 03.5: does fine-tuning pay off on other images?
@@ -219,34 +219,34 @@ CUTOUTS = (187, 5, 3, 0.914, 0.904, "cannot tell")
 
 @exercise("03.5")
 def check_fashion_report(answer: Any) -> None:
-    """The form, numbers that fit each other, and a conclusion that fits the numbers."""
+    """Check the form, whether the numbers are consistent, and the conclusion."""
     report = report_of(answer, *FASHION_KEYS)
     images, only_frozen, only_tuned, frozen, tuned, _ = (report[key] for key in FASHION_KEYS)
     for key in COUNTS:
         if not is_count(report[key]):
             raise Hint(f'"{key}" should be an integer, not {short(report[key])}.')
     if tuple(report[key] for key in FASHION_KEYS) == CUTOUTS:
-        raise Hint("These are the numbers of cutouts, from the example. Use fashion-mini.")
+        raise Hint("These are the example's numbers, from cutouts. Use fashion-mini.")
     if images < 60 or images % 10:
         raise Hint(
-            f'"images" is {images}: the ten classes have equally many. See the first output.'
+            f'"images" is {images}, but all ten classes have the same size. See the first output.'
         )
     for key in ("frozen features", "fine-tuned"):
         require_fraction(report[key], f'The accuracy of "{key}"')
     if frozen < 0.3:
-        raise Hint(f'"frozen features" is {frozen}, near chance level. Is it that of section 8?')
+        raise Hint(f'"frozen features" is {frozen}, near chance level. Is it the one of section 8?')
     if abs((tuned - frozen) * images - (only_tuned - only_frozen)) > 0.0011 * images:
         raise Hint(
             f"The accuracies differ by {tuned - frozen:+.3f}, which is "
-            f"{(tuned - frozen) * images:+.1f} of {images} images, but the disagreements by "
-            f"{only_tuned - only_frozen:+d}: these numbers are not of the same run, or mixed up."
+            f"{(tuned - frozen) * images:+.1f} of {images} images, but the disagreements differ by "
+            f"{only_tuned - only_frozen:+d}: the numbers are from different runs, or mixed up."
         )
     differ = only_frozen + only_tuned
     if differ > images:
-        raise Hint(f"The two disagree on {differ} of {images} images?")
+        raise Hint(f"The two cannot disagree on {differ} of {images} images.")
     p_value = binomtest(only_tuned, differ).pvalue if differ else 1.0
     better = "yes" if only_tuned > only_frozen else "no"
-    because = f"a split of {only_frozen} to {only_tuned}, or a more uneven one, has a probability "
-    because += f"of {p_value:.2g} between equally good methods"
+    because = f"if both methods were equally good, a split at least as uneven as {only_frozen} to "
+    because += f"{only_tuned} would have a probability of {p_value:.2g}"
     expected = better if p_value < 0.05 else "cannot tell"
     require_word(report, "pays off", ("yes", "no", "cannot tell"), expected, because)

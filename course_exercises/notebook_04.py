@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from course_exercises.checks import Hint, NotTried, call, close, exercise, rounded, same, short
 from course_exercises.reports import is_number, report_of
 
-# 04.1: half an epoch later
+# 04.1: correcting the half-epoch shift
 
 LOSSES = [
     ([2.0, 1.0, 0.6], [1.6, 0.9, 0.7]),
@@ -21,17 +21,17 @@ LOSSES = [
     ([1.5], [1.2]),
 ]
 MISTAKES = {
-    "The training loss of the next epoch is half an epoch too late, as that of the epoch itself "
-    "is half an epoch too early.": lambda a, b: b,
-    "The sum of two losses is twice as high as what lies between them.": lambda a, b: a + b,
-    "Half an epoch later is a place on the axis, between two losses; it is not half of the "
+    "You use the training loss of the next epoch, which is half an epoch too late; that of the "
+    "epoch itself is half an epoch too early.": lambda a, b: b,
+    "The sum of two losses is about twice the value between them.": lambda a, b: a + b,
+    "You use half of the loss. Half an epoch is a distance on the x axis, not half of the "
     "loss.": lambda a, b: a / 2,
 }
 
 
 @exercise("04.1")
 def check_gaps_at_epoch_end(answer: Any) -> None:
-    """Curves of several lengths, the shortest of a single epoch."""
+    """Test curves of several lengths, down to a single epoch."""
     results = [call(answer, list(train), list(val)) for train, val in LOSSES]
     unsolved = [_gaps(*losses, lambda a, b: a) for losses in LOSSES]
     if all(map(close, results, unsolved)):
@@ -42,13 +42,15 @@ def check_gaps_at_epoch_end(answer: Any) -> None:
             continue
         for hint, at_the_end in MISTAKES.items():
             if close(gaps, _gaps(*losses, at_the_end)):
-                raise Hint(hint)
+                raise Hint(f"For {losses}: {hint}")
         if close(gaps, -wanted):
-            raise Hint("The sign is turned around: a gap is the validation loss minus the other.")
+            raise Hint("The sign is reversed: a gap is validation loss minus training loss.")
         shape, n = np.shape(gaps) if isinstance(gaps, np.ndarray | list) else (), len(losses[0])
         if shape != (n - 1,):
-            raise Hint(f"{n} epochs have {n - 1} ends with a neighbor; your shape is {shape}.")
-        raise Hint(f"For {losses} the gaps are {rounded(wanted)}, yours {rounded(gaps)}.")
+            raise Hint(
+                f"For {n} epochs, the shape should be {(n - 1,)}, not {shape}: leave out the last."
+            )
+        raise Hint(f"For {losses} the gaps should be {rounded(wanted)}, not {rounded(gaps)}.")
 
 
 def _gaps(train: list, val: list, at_the_end: Callable) -> np.ndarray:
@@ -63,20 +65,20 @@ EPOCHS = 3
 
 @exercise("04.2")
 def check_train_and_measure(answer: Any) -> None:
-    """The mode of every batch, from a network given in either mode, and the losses."""
+    """Check the mode in every batch, for a network given in either mode, and the losses."""
     modes, losses = _watch(answer, starts_in_training=True)
     unsolved_modes, unsolved_losses = _watch(_unsolved, starts_in_training=True)
     unsolved = modes == unsolved_modes
     if unsolved and close(losses, unsolved_losses, 1e-4):
         raise NotTried("in 3 epochs of 4 batches, batch norm counted 4 batches, not 12")
     if len(modes) != EPOCHS * 6:
-        raise Hint(f"The network should be used {EPOCHS * 6} times, not {len(modes)} times.")
+        raise Hint(f"The network should be called {EPOCHS * 6} times, not {len(modes)} times.")
     _require_modes(modes, unsolved)
     modes, _ = _watch(answer, starts_in_training=False)
     if not all(modes[:4]):
         raise Hint(
-            "The network may be given in eval mode, and then it is trained like that in epoch 1: "
-            "the loop must not rely on the mode that somebody left behind."
+            "If the network is given in eval mode, it is trained in eval mode in epoch 1: the loop "
+            "must not rely on the mode in which it gets the network."
         )
     wanted = _watch(_solved, starts_in_training=True)[1]
     if not isinstance(losses, list) or len(losses) != EPOCHS:
@@ -84,7 +86,7 @@ def check_train_and_measure(answer: Any) -> None:
     if not close(losses, wanted, 1e-4):
         raise Hint(
             f"The modes are right, but the validation losses should be {rounded(wanted)}, not "
-            f"{rounded(losses)}. Apart from the mode, the loop must do what it did."
+            f"{rounded(losses)}. Apart from the mode, leave the loop as it was."
         )
 
 
@@ -92,19 +94,19 @@ def _require_modes(modes: list[bool], unsolved: bool) -> None:
     in_training, in_validation = np.split(np.array(modes).reshape(EPOCHS, 6), [4], axis=1)
     if unsolved:
         raise Hint(
-            "Something has changed, but not the bug: from epoch 2 on the network is still in "
-            "eval mode while it is trained. Follow one word through two rounds of the loop."
+            "The bug is still there: from epoch 2 on, the network is trained in eval mode. Go "
+            "through two rounds of the loop and write down the mode after each line."
         )
     if not in_training.any() and in_validation.all():
-        raise Hint("The two modes are swapped: training happens in eval mode, and vice versa.")
+        raise Hint("The two modes are swapped: the network is trained in eval mode.")
     if in_validation.any():
         raise Hint(
-            "Training is in training mode now, but validation is, too. There batch norm would "
-            "learn from the validation images, and dropout would be on."
+            "The network is trained in train mode now, but it is also validated in train mode: "
+            "batch norm would use the validation images, and dropout would be on."
         )
     if not in_training.all():
         late = int(np.argmin(in_training.all(axis=1))) + 1
-        raise Hint(f"In epoch {late} some batches are trained in eval mode. Which line sets it?")
+        raise Hint(f"In epoch {late}, batches are trained in eval mode. Which line sets it?")
 
 
 def _watch(function: Any, starts_in_training: bool) -> tuple[list[bool], Any]:
@@ -120,7 +122,7 @@ def _watch(function: Any, starts_in_training: bool) -> tuple[list[bool], Any]:
         net = nn.Sequential(nn.BatchNorm1d(3), nn.Linear(3, 2)).train(starts_in_training)
         net[0].register_forward_pre_hook(lambda layer, _: modes.append(layer.training))
         optimizer = torch.optim.SGD(net.parameters(), lr=0.1, momentum=0.9)
-        show = "a small network, 4 batches, 2 batches, its optimizer, 3 epochs"
+        show = "a small network, 4 training and 2 validation batches, its optimizer, 3 epochs"
         losses = call(function, net, train, val, optimizer, EPOCHS, show=show)
     return modes, losses
 
@@ -154,14 +156,14 @@ def _unsolved(
 
 # 04.3: early stopping
 
-EQUAL = "Equal is not lower: a loss that only equals the lowest one is no progress."
+EQUAL = "A loss that only equals the lowest one is not lower: it is no progress."
 IN_A_ROW = "A new lowest loss resets the count: the epochs must be in a row."
-PREVIOUS = "A loss below the one before is not enough: it must be below the lowest so far."
-AFTER = "Nothing after the stop may be used: those epochs never happened."
-PATIENCE = [  # losses, patience, result, and what typical mistakes give
+PREVIOUS = "A loss below the previous one is not enough: it must be below the lowest so far."
+AFTER = "Losses after the stop must not be used: those epochs never happen."
+PATIENCE = [  # losses, patience, result, and the results of typical mistakes
     ([3.0, 2.0, 2.5, 2.6, 2.7, 2.8, 1.0], 3, (2, 5), {(7, 5): AFTER, (7, 7): AFTER}),
     ([3.0, 2.0, 2.5, 2.4, 2.3, 1.0], 3, (2, 5), {(6, 6): PREVIOUS}),
-    ([3.0, 2.0, 1.0], 2, (3, 3), {(3, 5): "There are only 3 epochs; it cannot stop after more."}),
+    ([3.0, 2.0, 1.0], 2, (3, 3), {(3, 5): "There are only 3 epochs, so 3 is the last."}),
     ([1.0, 1.0, 1.0, 1.0], 2, (1, 3), {(4, 4): EQUAL, (1, 4): EQUAL}),
     ([3.0, 2.0, 2.5, 1.0, 1.5, 1.6, 0.5], 2, (4, 6), {(4, 5): IN_A_ROW, (7, 6): AFTER}),
     ([2.0, 1.0, 1.0, 1.5, 0.5], 2, (2, 4), {(3, 5): EQUAL, (5, 5): EQUAL}),
@@ -172,43 +174,42 @@ PATIENCE = [  # losses, patience, result, and what typical mistakes give
 
 @exercise("04.3")
 def check_stop_early(answer: Any) -> None:
-    """Runs that stop and runs that do not, equal losses, and the shortest ones."""
+    """Test runs that stop and that do not, equal losses, and a single epoch."""
     for losses, patience, wanted, mistakes in PATIENCE:
         given = list(losses)
         result = call(answer, given, patience)
         if given != losses:
-            raise Hint("The list that was given has changed. Leave it as it is.")
+            raise Hint("Your function changes the list that it was given.")
         if same(result, wanted):
             continue
         kept, last = wanted
         known = mistakes | {
-            (last, kept): "The two are swapped: first comes the epoch that is kept.",
-            (kept - 1, last - 1): "Python counts from 0, the epochs count from 1.",
-            (kept - 1, last): "Python counts from 0, the epochs count from 1: the first, too.",
-            (kept, last + 1): "It stops one epoch too late: count those without progress.",
+            (last, kept): "The two are swapped: the epoch that is kept comes first.",
+            (kept - 1, last - 1): "Python counts from 0, but epochs are counted from 1.",
+            (kept - 1, last): "Both epochs are counted from 1, also the one that is kept.",
+            (kept, last + 1): "It stops one epoch too late: count the epochs without progress.",
         }
         reasons = [hint for mistake, hint in known.items() if same(result, mistake)]
         reasons.append("Return two integers: the epoch kept, and the last one trained.")
         case = f"For {losses} and a patience of {patience}"
-        raise Hint(f"{case} it is {wanted}, not {short(result)}. {reasons[0]}")
+        raise Hint(f"{case}, the result should be {wanted}, not {short(result)}. {reasons[0]}")
 
 
 # 04.4: a diagnosis
 
 WORDS = ("overfitting", "underfitting", "too slow", "healthy")
 NUDGES = {
-    "overfitting": "Its validation loss has a lowest point: where is it, and how far up is the "
-    "end?",
-    "underfitting": "How high is the end, compared with half of chance level? And do the last "
-    "epochs still lower it, compared with the fall before?",
-    "too slow": "It is high, like underfitting, but the last epochs still lower it.",
-    "healthy": "Its training loss ends below half of chance level, and validation does not rise.",
+    "overfitting": "Its validation loss has a minimum: how far above it does the curve end?",
+    "underfitting": "How high is the last training loss, compared with half of chance level? And "
+    "how much did it fall in the last epochs, compared with all before?",
+    "too slow": "Its training loss is high, as in underfitting, but still falling at the end.",
+    "healthy": "Its training loss ends below half of chance level; validation does not rise.",
 }
 
 
 @exercise("04.4")
 def check_diagnose(answer: Any) -> None:
-    """Curves of the four kinds for three numbers of classes, then the same with noise."""
+    """Test four kinds of curves for three numbers of classes, without and with noise."""
     for noise in (0.0, 0.01):
         for classes in (10, 2, 100):
             for name, train, val in _curves(classes, noise):
@@ -217,7 +218,7 @@ def check_diagnose(answer: Any) -> None:
                 if not any(same(word, known) for known in WORDS):
                     raise Hint(f"{short(word)} is not one of the words {', '.join(WORDS)}.")
                 if word != name:
-                    end = f"training ends at {train[-1]:.2f}, validation at {val[-1]:.2f}"
+                    end = f"last losses: training {train[-1]:.2f}, validation {val[-1]:.2f}"
                     found = f"A curve that shows {name!r}, with {classes} classes ({end}), was "
                     raise Hint(f"{found}called {word!r}. {_nudge(name, classes, noise)}")
 
@@ -225,20 +226,20 @@ def check_diagnose(answer: Any) -> None:
 def _nudge(name: str, classes: int, noise: float) -> str:
     if noise:
         return (
-            "Without noise you name all of them. With noise the last loss is hardly ever the "
-            "lowest, and one epoch more or less tells little: compare means of several epochs, "
-            "and allow for a margin."
+            "Without noise, all diagnoses are right. With noise, the last loss is hardly ever the "
+            "lowest, and a single epoch says little: compare means of several epochs, and allow "
+            "for a margin."
         )
     if classes != 10:
         return (
-            "With 10 classes you name all of them. A uniform prediction has the loss "
+            "With 10 classes, all diagnoses are right. A uniform prediction has the loss "
             f"{np.log(classes):.2f} here, so no fixed loss is low or high for all tasks."
         )
     return NUDGES[name]
 
 
 def _curves(classes: int, noise: float) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
-    """Losses relative to that of a uniform prediction; the noise is a standard deviation."""
+    """Yield kind, training and validation losses; the noise is relative to chance level."""
     rng = np.random.default_rng(classes)
     for name, epochs in zip(WORDS, (40, 20, 20, 24), strict=True):
         epoch = np.arange(1, epochs + 1)
@@ -261,22 +262,22 @@ VERDICTS = ("better", "worse", "not decided")
 
 @exercise("04.5")
 def check_my_study(answer: Any) -> None:
-    """The form, plausible accuracies, and a verdict that follows from the paired interval."""
+    """Check the form, the accuracies, and that the verdict follows from the paired interval."""
     study = report_of(answer, "change", "baseline", "changed", "verdict")
     if not isinstance(study["change"], str) or len(study["change"].strip()) < 5:
-        raise Hint("Say in a few words what you changed, under 'change'.")
+        raise Hint("'change' should say in a few words what you changed.")
     baseline, changed = (_accuracies(key, study[key]) for key in ("baseline", "changed"))
     if len(baseline) != len(changed):
         raise Hint(
-            f"There are {len(baseline)} and {len(changed)} accuracies: pairs need the same seeds, "
-            "in the same order, in both lists."
+            f"The lists have {len(baseline)} and {len(changed)} accuracies: pairs need the same "
+            "seeds, in the same order, in both lists."
         )
     if sorted(baseline) == sorted(changed):
-        raise Hint("Both lists hold the same values: did the change reach the training at all?")
+        raise Hint("Both lists contain the same values: was the change applied at all?")
     if not any(same(study["verdict"], word) for word in VERDICTS):
         raise Hint(
             f"The verdict is {short(study['verdict'])}; it should be one of {', '.join(VERDICTS)}. "
-            "What the runs cannot tell apart is not proven to be equal."
+            "If the runs show no difference, equality is not proven."
         )
     low, high = _interval(changed, baseline)
     right, verdict = _verdict(low, high), study["verdict"]
@@ -291,11 +292,11 @@ def check_my_study(answer: Any) -> None:
         )
     elif right == "not decided":
         reason = (
-            "Zero lies between them, so the means may differ by chance alone. Is "
-            f"{verdict!r} what the numbers say, or what you hoped for?"
+            "Zero is inside this interval, so the means may differ by chance alone: the numbers "
+            f"do not show {verdict!r}."
         )
     elif verdict == "not decided":
-        reason = "Zero is not in this interval, so the runs do decide something."
+        reason = "Zero is outside this interval, so the runs show a difference."
     raise Hint(
         f"The paired interval of changed minus baseline is {low:+.4f} to {high:+.4f}. {reason}"
     )
@@ -316,11 +317,11 @@ def _verdict(low: float, high: float) -> str:
 
 def _accuracies(key: str, values: Any) -> list[float]:
     if type(values) not in (list, tuple) or not all(map(is_number, values)):
-        raise Hint(f"Under {key!r} there should be a list of numbers, one accuracy per seed.")
+        raise Hint(f"{key!r} should be a list of numbers, one accuracy per seed.")
     if len(values) < 5:
-        raise Hint(f"Under {key!r} there are {len(values)} seeds; it should be five at least.")
+        raise Hint(f"{key!r} has {len(values)} seeds; at least five are needed.")
     if not all(0 <= value <= 1 for value in values):
-        raise Hint(f"Accuracies lie between 0 and 1; look at {key!r}. Are they in percent?")
+        raise Hint(f"The accuracies in {key!r} should be between 0 and 1. Are they in percent?")
     if len(set(values)) == 1:
-        raise Hint(f"All values under {key!r} are equal: did every run get a seed of its own?")
+        raise Hint(f"All values in {key!r} are equal: did every run have its own seed?")
     return list(values)

@@ -17,7 +17,7 @@ FRUIT = np.array([[5, 1, 0], [2, 3, 1], [0, 4, 8]])
 
 @exercise("05.1")
 def check_specificity(answer: Any) -> None:
-    """Two classes, three, and a class that is never predicted."""
+    """Test two and three classes, and a class that is never predicted."""
     never = np.array([[4, 0, 1], [3, 0, 2], [1, 0, 9]])
     for matrix, label in [(PETS, 0), (PETS, 1), (FRUIT, 0), (FRUIT, 2), (never, 1)]:
         case = f"class {label} of {matrix.tolist()}"
@@ -27,35 +27,37 @@ def check_specificity(answer: Any) -> None:
         if close(got, (others - predicted + own) / others):
             continue
         if not close(got, got) or np.shape(got) != ():
-            raise Hint(f"For {case} the result should be one number, not {short(got)}.")
+            raise Hint(f"For {case}, the result should be one number, not {short(got)}.")
         mistakes = [
-            (own / images, "This is the recall: it looks at the images that ARE of the class."),
+            (own / images, "This is the recall, the share of the images OF the class."),
             (own / max(predicted, 1), "This is the precision of the class."),
             (
                 (predicted - own) / others,
-                "This is the false positive rate, the share that WAS predicted as the class.",
+                "This is the false positive rate, the share that IS predicted as the class.",
             ),
             (
                 (np.trace(matrix) - own) / others,
-                "You count only those of the others that are classified correctly. A plum "
-                "predicted as a pear is wrong, but it was not predicted as an apple.",
+                "You count only the other images that are classified correctly. A plum predicted "
+                "as a pear is an error, but it is not predicted as an apple.",
             ),
             (
                 1 - predicted / others,
-                "Among all images predicted as the class are also images of the class itself.",
+                "The images predicted as the class include images of the class itself.",
             ),
             (
                 (others - predicted + own) / everything,
-                "You divide by all images, not by those that are NOT of the class.",
+                "You divide by all images, not only by those that are NOT of the class.",
             ),
             (
                 1 - (images - own) / others,
-                "You take the row of the class, where its own images went. Where are the others "
-                "that were predicted as this class?",
+                "You use the row of the class, which contains its own images. Where are the other "
+                "images that are predicted as this class?",
             ),
         ]
         otherwise = "How many of the images of other classes lie outside the column of the class?"
-        explain(got, f"For {case} you return {float(got):.3f}.", mistakes, otherwise)
+        right = f"{(others - predicted + own) / others:.3f}"
+        start = f"For {case}, the result should be {right}, not {float(got):.3f}."
+        explain(got, start, mistakes, otherwise)
 
 
 # 05.2: rows in percent
@@ -63,7 +65,7 @@ def check_specificity(answer: Any) -> None:
 
 @exercise("05.2")
 def check_row_percent(answer: Any) -> None:
-    """Classes of different sizes, of equal sizes, and a class that is never predicted."""
+    """Test classes of different and equal sizes, and a class that is never predicted."""
     matrices = [PETS, FRUIT, np.array([[3, 1], [2, 2]]), np.array([[0, 4], [0, 1]])]
     results = []
     for matrix in matrices:
@@ -71,14 +73,14 @@ def check_row_percent(answer: Any) -> None:
         with np.errstate(divide="ignore", invalid="ignore"):
             results.append(call(answer, given, show=str(matrix.tolist())))
         if not np.array_equal(given, matrix):
-            raise Hint("Your function changes the matrix that it got; return a new one.")
+            raise Hint("Your function changes the matrix that it was given; return a new one.")
     if all(close(got, 100 * m / m.sum(axis=1)) for got, m in zip(results, matrices, strict=True)):
         raise NotTried("the rows of the cats and dogs add up to 80 and 167 percent")
     for got, matrix in zip(results, matrices, strict=True):
         right = 100 * matrix / matrix.sum(axis=1, keepdims=True)
         if close(got, right):
             continue
-        case, shape = f"For {matrix.tolist()}", np.shape(got)
+        case, shape = f"For {matrix.tolist()},", np.shape(got)
         if not close(got, got) or shape != matrix.shape:
             raise Hint(f"{case} the result should have the shape {matrix.shape}, not {shape}.")
         if np.abs(np.asarray(got, dtype=float) - right).max() < 1:
@@ -88,15 +90,15 @@ def check_row_percent(answer: Any) -> None:
             (right / 100, "the rows add up to 1; the result should be in percent."),
             (
                 100 * matrix / columns,
-                "now the columns add up to 100, which is precision; the rows should.",
+                "now the columns add up to 100 (precision), but the rows should.",
             ),
             (
                 100 * matrix / matrix.sum(),
-                "all numbers together add up to 100; each row should do so by itself.",
+                "all entries together add up to 100, but each row should.",
             ),
         ]
-        otherwise = f"the rows add up to {np.sum(got, axis=1).round(1).tolist()} percent. Which "
-        otherwise += "number divides the one at the top right, and of which row is that the sum?"
+        otherwise = f"the rows add up to {np.sum(got, axis=1).round(1).tolist()} percent. By "
+        otherwise += "which number is the entry at the top right divided? Which row has this sum?"
         explain(got, case, mistakes, otherwise)
 
 
@@ -105,18 +107,18 @@ def check_row_percent(answer: Any) -> None:
 
 @exercise("05.3")
 def check_images_needed(answer: Any) -> None:
-    """The interval is narrow enough, and with 100 images fewer it is not."""
+    """Require that the interval is narrow enough, and not with 100 images fewer."""
     integer = isinstance(answer, int | np.integer) and not isinstance(answer, bool)
     if not integer or answer <= 0 or answer % 100:
-        raise Hint(f"A multiple of 100 is expected, such as 300; not {short(answer)}.")
+        raise Hint(f"A multiple of 100 is expected, for example 300, not {short(answer)}.")
     width, narrower = _width(answer), _width(answer - 100)
     if width > 0.02 >= width / 2 and narrower > 0.04:
         raise Hint(
-            f"With {answer} images the interval is {width:.4f} wide. It reaches two points to "
-            "each side; it should be two points wide from end to end."
+            f"With {answer} images, the interval is {width:.4f} wide: about two points to each "
+            "side. It should be two points wide from end to end."
         )
     if width > 0.02:
-        raise Hint(f"With {answer} images the interval is still {width:.4f} wide.")
+        raise Hint(f"With {answer} images, the interval is still {width:.4f} wide, more than 0.02.")
     if narrower <= 0.02:
         raise Hint(f"{answer} images are enough, but 100 fewer are enough as well.")
 
@@ -131,7 +133,7 @@ def _width(count: int) -> float:
 
 @exercise("05.4")
 def check_best_threshold(answer: Any) -> None:
-    """Several costs; scores beyond 0 … 1; equal scores; nothing and everything flagged."""
+    """Test several costs, scores outside 0 … 1, equal scores, and trivial decisions."""
     generator = np.random.default_rng(5)
     score = generator.random(200)
     is_positive = (generator.random(200) < score * 0.6) & (score < 0.98)
@@ -155,7 +157,7 @@ def _require_lowest_cost(
     got: Any, is_positive: np.ndarray, score: np.ndarray, costs: tuple[int, int], case: str
 ) -> None:
     if np.shape(got) != () or not close(got, got) or isinstance(got, bool) or np.isnan(float(got)):
-        raise Hint(f"For ({case}) the result should be one number, not {short(got)}.")
+        raise Hint(f"For ({case}), the result should be one number, not {short(got)}.")
     got = got.item() if hasattr(got, "item") else got
     candidates = np.append(np.unique(score), np.inf)
 
@@ -167,7 +169,7 @@ def _require_lowest_cost(
     best = min(map(price, candidates))
     if price(got) > best:
         raise Hint(
-            f"For ({case}) your threshold {got:.3f} costs {price(got):.0f}, and {best:.0f} is "
+            f"For ({case}), your threshold {got:.3f} costs {price(got):.0f}, but {best:.0f} is "
             f"possible. {_reason(got, price, costs, candidates)}"
         )
 
@@ -178,22 +180,22 @@ def _reason(got: float, price: Callable, costs: tuple[int, int], candidates: np.
     if got in prices and got > candidates[-2]:
         return "Your number is a sum of costs; which threshold has this cost?"
     if isinstance(got, int) and 0 <= got < len(candidates) and prices[got] == min(prices):
-        return "Your number looks like a position in a list; which score is there?"
+        return "Your number looks like an index; which score has this index?"
     if close(got, costs[1] / sum(costs)):
-        return "This is the rule for calibrated probabilities, and these scores are not calibrated."
+        return "This is the rule for calibrated probabilities, but these scores are not calibrated."
     if price(np.inf) == min(prices):
-        return "What would it cost to flag nothing? No score that occurs is a threshold for that."
+        return "What would it cost to flag nothing? None of the scores is a threshold for this."
     if price(-np.inf) == min(prices):
-        return "Here it is best to flag everything: is the lowest score among those you try?"
+        return "Here it is cheapest to flag everything: do you try the lowest score?"
     for other in ((5, 1), (1, 1), costs[::-1]):
         if other != costs and price(got, other) == min(price(x, other) for x in candidates):
             if other == costs[::-1]:
-                return "It would be the best one if the two costs were exchanged."
+                return "It would be the best one if the two costs were swapped."
             return f"It would be the best one for the costs {other}: do you use the arguments?"
     following = candidates[candidates > got]
     if len(following) and price(following[0]) == min(prices):
         return "The next higher score is the best: a score EQUAL to the threshold is flagged."
-    return "Do you try every score that occurs?"
+    return "Do you try all scores as thresholds?"
 
 
 # 05.5: a decision with costs and a prevalence
@@ -203,7 +205,7 @@ USE, DO_NOT_USE = "use it", "do not use it"
 
 @exercise("05.5")
 def check_my_decision(answer: Any) -> None:
-    """Precision, cost and verdict follow from counts, costs and prevalence."""
+    """Check that precision, costs and verdict follow from counts, costs and prevalence."""
     keys = ("counts", "costs", "prevalence", "precision", "cost", "without network", "verdict")
     report = report_of(answer, *keys)
     (tn, fp), (fn, tp) = _counts(report["counts"])
@@ -218,23 +220,23 @@ def check_my_decision(answer: Any) -> None:
     cost = _expected_cost(rates, share, (missed, false_positive))
     measured = _expected_cost(rates, (tp + fn) / (tn + fp + fn + tp), (missed, false_positive))
     mistakes = [
-        (cost / 1000, "is the cost of one image; it should be of 1,000."),
-        (measured, "is the cost at the share of positives of your validation images."),
+        (cost / 1000, "is the cost of one image; give the cost of 1,000."),
+        (measured, "is the cost at the prevalence of your validation images, not in use."),
         (
             _expected_cost(rates, share, (false_positive, missed)),
-            "fits if the two costs are exchanged: the first one is that of a missed positive.",
+            "fits if the two costs are swapped: the first one is that of a missed positive.",
         ),
-        (missed * fn + false_positive * fp, "is the cost of the validation images."),
+        (missed * fn + false_positive * fp, "is the total cost of the validation images."),
     ]
     _require_cost(report["cost"], "cost", cost, mistakes)
     other = 1000 * max(share * missed, (1 - share) * false_positive)
     mistakes = [
-        (without / 1000, "is the cost of one image; it should be of 1,000."),
+        (without / 1000, "is the cost of one image; give the cost of 1,000."),
         (other, "is the more expensive of the two rules; compare with the cheaper one."),
     ]
     _require_cost(report["without network"], "without network", without, mistakes)
     expected = USE if cost < without else DO_NOT_USE
-    because = f"with the network {cost:.0f}, without it {without:.0f} per 1,000 images"
+    because = f"1,000 images cost {cost:.0f} with the network and {without:.0f} without it"
     require_word(report, "verdict", (USE, DO_NOT_USE), expected, because)
 
 
@@ -242,15 +244,15 @@ def _counts(counts: Any) -> list[list[int]]:
     if np.shape(counts) != (2, 2) or not all(is_count(n) for row in counts for n in row):
         raise Hint('"counts" should be [[TN, FP], [FN, TP]], four integers.')
     if min(map(sum, counts)) == 0:
-        raise Hint('"counts" has a row without images: measure both recall and specificity.')
+        raise Hint('"counts" has a row without images, so recall or specificity is undefined.')
     if same(counts, [[20, 10], [3, 7]]):
-        raise Hint("These are the cats and dogs of the example: decide about a case of your own.")
+        raise Hint("These are the cats and dogs of the example. Choose your own case.")
     return counts
 
 
 def _costs(costs: Any) -> tuple[float, float]:
     if np.shape(costs) != (2,) or not all(is_number(cost, 0) and cost > 0 for cost in costs):
-        raise Hint('"costs" should be two positive numbers: of a missed, of a false positive.')
+        raise Hint('"costs" should be two positive numbers, of a missed and of a false positive.')
     return costs
 
 
@@ -272,11 +274,11 @@ def _require_precision(
     mistakes = [
         (
             measured,
-            "is the precision of the validation images; the share of positives in use differs.",
+            "is the precision of the validation images; the prevalence in use is different.",
         ),
         (rates[0], "is the recall."),
         (1 - rates[1], "is the specificity."),
-        (flagged, "is the share of all images that are flagged; which part of it is positive?"),
+        (flagged, "is the share of all images that are flagged; what share of these is positive?"),
     ]
     for value, reason in mistakes:
         if close(given, value, 0.0051):

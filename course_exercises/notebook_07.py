@@ -14,7 +14,7 @@ from course_exercises.reports import report_of
 
 @exercise("07.1")
 def check_throughput(answer: Any) -> None:
-    """Batches of unequal time and size, and different warm-ups."""
+    """Test batches of unequal time and size, and different warm-ups."""
     for counts, seconds, warm_up in [
         ([32, 32, 32, 32], [9.0, 0.1, 0.1, 0.6], 1),
         ([10, 10, 10, 5], [1.0, 1.0, 0.5, 0.5], 2),
@@ -31,7 +31,7 @@ def check_throughput(answer: Any) -> None:
                 sum(speeds) / len(speeds),
                 "this is the mean of the speeds: add up first, divide last.",
             ),
-            (sum(counts) / sum(seconds), f"the first {warm_up} of the batches should not count."),
+            (sum(counts) / sum(seconds), f"the warm-up ({warm_up} batches) should not count."),
             (sum(counts) / time, "the images of the warm-up are counted, but not its seconds."),
             (
                 sum(counts[1:]) / sum(seconds[1:]),
@@ -40,7 +40,7 @@ def check_throughput(answer: Any) -> None:
             (time / images, "these are seconds per image; images per second are expected."),
         ]
         otherwise = f"it should be {images / time:g} images per second, not {found}."
-        explain(found, f"For ({case})", mistakes, otherwise)
+        explain(found, f"For ({case}),", mistakes, otherwise)
 
 
 # 07.2: Amdahl's law
@@ -48,7 +48,7 @@ def check_throughput(answer: Any) -> None:
 
 @exercise("07.2")
 def check_speedup(answer: Any) -> None:
-    """Shares from 0 to 1, factors above and below 1."""
+    """Test shares from 0 to 1, and factors above and below 1."""
     cases = [(0.5, 2), (1.0, 8), (0.0, 8), (0.8, 10), (0.9, 1), (0.5, 0.5)]
     found = [call(answer, *case) for case in cases]
     if all(close(value, 1) for value in found):
@@ -64,20 +64,20 @@ def check_speedup(answer: Any) -> None:
             ),
             (
                 1 - share + share * factor,
-                "the part's time was multiplied. How long does it take if it is twice as fast?",
+                "the part's time is multiplied. How long does it take if it is twice as fast?",
             ),
-            (factor, "this would hold if the whole became faster; the rest stays as it was."),
+            (factor, "this holds if everything becomes faster; the rest takes as long as before."),
         ]
         start = f"speedup({share}, {factor}) returns {value}:"
         explain(value, start, mistakes, f"it should be {1 / left:.3g}.")
 
 
-# 07.3: each image its own random factor
+# 07.3: a random factor for each image
 
 
 @exercise("07.3")
 def check_change_brightness(answer: Any) -> None:
-    """A batch of ones, so that the result shows the factors."""
+    """Test a batch of ones, so that the result shows the factors."""
     images = torch.ones(256, 3, 4, 4)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
@@ -88,7 +88,7 @@ def check_change_brightness(answer: Any) -> None:
         raise Hint("Your function changes the images it was given; the dataset needs them again.")
     if not isinstance(found, Tensor) or found.shape != images.shape:
         what = f"shape {tuple(found.shape)}" if isinstance(found, Tensor) else type(found).__name__
-        raise Hint(f"A batch of shape {tuple(images.shape)} goes in, but {what} comes out.")
+        raise Hint(f"A tensor of shape {tuple(images.shape)} is expected, not {what}.")
     factors = found.flatten(1)
     different = len(torch.unique(factors[:, 0]))
     if different == len(torch.unique(factors)) == 1:
@@ -96,19 +96,19 @@ def check_change_brightness(answer: Any) -> None:
     if not torch.equal(factors, factors[:, :1].expand_as(factors)):
         raise Hint(
             "Within one image, pixels or channels have different factors. How many random numbers "
-            "does a batch of 256 need, and which shape multiplies each image by its own?"
+            "does a batch of 256 need, and which shape gives each image its own number?"
         )
     if different < 200:
-        raise Hint("Several of the 256 images share a factor: each should get its own.")
+        raise Hint("Several of the 256 images have the same factor: each should have its own.")
     if torch.equal(found, again):
-        raise Hint("Two calls give the same factors: is there a seed in the function?")
+        raise Hint("Two calls give the same factors: does the function set a seed?")
     for values, low, high in [(factors, 0.7, 1.3), (narrow.flatten(1), 2.0, 2.5)]:
         smallest, largest, margin = values.min(), values.max(), 0.1 * (high - low)
-        extent = f"With low={low} and high={high} the factors are {smallest:.2f} to {largest:.2f}"
+        extent = f"With low={low} and high={high}, the factors are {smallest:.2f} to {largest:.2f}"
         if smallest < low or largest > high:
-            raise Hint(f"{extent}: they should stay in the range.")
+            raise Hint(f"{extent}: they should stay between low and high.")
         if smallest > low + margin or largest < high - margin:
-            raise Hint(f"{extent} only: they should fill the range.")
+            raise Hint(f"{extent} only: they should cover the whole range.")
 
 
 # 07.4: the part of each process
@@ -116,7 +116,7 @@ def check_change_brightness(answer: Any) -> None:
 
 @exercise("07.4")
 def check_shard(answer: Any) -> None:
-    """Lists that divide evenly and lists that do not, one process and more than images."""
+    """Test even and uneven divisions, one process, and more processes than indices."""
     cases = [(list(range(10)), 2), ([5, 3, 9, 1, 7, 0, 2], 3), ([4, 8], 1), ([6], 2)]
     found = [
         [
@@ -131,7 +131,7 @@ def check_shard(answer: Any) -> None:
         for rank, part in enumerate(parts):
             case = f"For ({indices}, {rank}, {world})"
             if not isinstance(part, list | tuple):
-                raise Hint(f"{case} a list is expected, not {part!r:.40}.")
+                raise Hint(f"{case}, a list is expected, not {part!r:.40}.")
             if not same(part, indices[rank::world]):
                 raise Hint(f"{case} {_why_not_a_shard(indices, rank, world, parts)}")
 
@@ -144,10 +144,12 @@ def _why_not_a_shard(indices: list, rank: int, world: int, parts: list) -> str:
         return f"and the other ranks, some indices occur twice: {together}."
     sizes = [len(part) for part in parts]
     if max(sizes) - min(sizes) > 1:
-        return f"the parts have {sizes} indices; they should differ by one at most."
+        return (
+            f"and the other ranks, the parts have {sizes} indices: they may differ by one at most."
+        )
     return (
-        "the parts are right by themselves, but the first batch of all processes is not the "
-        f"beginning of the list: {rank} gets {parts[rank]}, not {indices[rank::world]}."
+        "and the other ranks, each index occurs once, but the first batches together are not "
+        f"the beginning of the list: rank {rank} gets {parts[rank]}, not {indices[rank::world]}."
     )
 
 
@@ -164,11 +166,11 @@ CHANGES = {
 
 @exercise("07.5")
 def check_plan(answer: Any) -> None:
-    """Do the numbers fit together, and is no other pair better?"""
+    """Check that the numbers are consistent and that no other pair is better."""
     plan = report_of(answer, "changes", "seconds", "epoch", "times as fast", "limit")
     changes = plan["changes"]
     if type(changes) not in (list, tuple) or len(set(changes)) != 2:
-        raise Hint(f"Two different changes are expected, in brackets, not {changes!r}.")
+        raise Hint(f"A tuple of two different changes is expected, not {changes!r}.")
     if unknown := [name for name in changes if name not in CHANGES]:
         raise Hint(f"There is no change {unknown[0]!r}; there are {', '.join(CHANGES)}.")
     wanted = _seconds_after(changes)
@@ -181,14 +183,16 @@ def check_plan(answer: Any) -> None:
             )
     before, epoch = sum(BEFORE.values()), sum(wanted.values())
     if not close(plan["epoch"], epoch, 0.5):
-        raise Hint(f"Your five parts add up to {epoch:g} s; the epoch has {plan['epoch']}.")
+        raise Hint(f'Your five parts add up to {epoch:g} s, but "epoch" is {plan["epoch"]}.')
     if not close(plan["times as fast"], before / epoch, 0.06):
-        raise Hint(f"{epoch:g} s, not {before} s, is not {plan['times as fast']} times as fast.")
+        raise Hint(
+            f"{epoch:g} s instead of {before} s is not {plan['times as fast']} times as fast."
+        )
     limit = plan["limit"]
     if limit != max(wanted, key=wanted.get):
-        raise Hint(f"What takes longest afterwards? {limit!r} has {wanted.get(limit, 'no')} s.")
+        raise Hint(f"What takes longest afterwards? {limit!r} takes {wanted.get(limit, 'no')} s.")
     if epoch > min(sum(_seconds_after(pair).values()) for pair in combinations(CHANGES, 2)):
-        raise Hint(f"But another pair brings it below {epoch:g} s. Which parts are the longest?")
+        raise Hint(f"Another pair takes less than {epoch:g} s. Which parts take longest?")
 
 
 def _seconds_after(changes: tuple[str, ...]) -> dict[str, float]:

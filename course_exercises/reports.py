@@ -1,4 +1,4 @@
-"""What the checks of reports are made of: answers in the form of a dictionary."""
+"""Building blocks for the checks of reports, answers that are dictionaries."""
 
 import math
 from collections.abc import Iterable
@@ -8,19 +8,19 @@ from course_exercises.checks import Hint, NotTried, kind, plain, short
 
 
 def is_number(value: Any, low: float = -math.inf, high: float = math.inf) -> bool:
-    """Tell whether a plain value is a finite number in a range."""
+    """Return whether a plain value is a finite number in a range."""
     return type(value) in (int, float) and math.isfinite(value) and low <= value <= high
 
 
 def is_count(value: Any) -> bool:
-    """Tell whether a plain value is an integer of at least 0."""
+    """Return whether a plain value is an integer of at least 0."""
     return type(value) is int and value >= 0
 
 
 def report_of(answer: Any, *keys: str, name: str = "") -> dict:
-    """Return a dictionary of plain values with these keys, and perhaps more.
+    """Return the answer, a dictionary with at least these keys, with plain values.
 
-    NotTried is raised if a value is None or `...`. The `name` is that of the dictionary if it is
+    Raise NotTried if a value is None or `...`. The `name` is the key of the dictionary if it is
     part of another one.
     """
     answer, where = plain(answer), f'"{name}": ' if name else ""
@@ -38,12 +38,12 @@ def report_of(answer: Any, *keys: str, name: str = "") -> dict:
 def require_word(
     report: dict, key: str, words: Iterable[str], expected: str | None = None, because: str = ""
 ) -> None:
-    """Require one of some words and, if one is expected, that it is the word that fits."""
+    """Require one of the words and, if `expected` is given, this word."""
     word = report[key]
     if type(word) is not str or word not in words:
         raise Hint(f'"{key}" should be one of: {", ".join(words)}; not {short(word)}.')
     if expected is not None and word != expected:
-        raise Hint(f'"{key}" is {word!r}, which does not fit your numbers: {because}.')
+        raise Hint(f'"{key}" is {word!r}, which does not fit the numbers: {because}.')
 
 
 def require_fraction(value: Any, what: str) -> None:

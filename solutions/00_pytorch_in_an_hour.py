@@ -1,17 +1,17 @@
-"""Notebook 00: the solutions of the exercises, and the answers to the predictions."""
+"""Solutions of notebook 00: the exercises, and the answers to the predictions."""
 
 # %% 00.a
-# from_numpy uses the array's memory, and a slice is a view of it. tensor() and clone() copy.
+# from_numpy shares the array's memory, and a slice is a view. tensor() and clone() copy.
 guess_shared = ("yes", "no", "yes", "no")
 
 # %% 00.b
-# The formula is exact only for small h, but for very small h both function values are equal in
-# nearly all digits, and their difference consists of rounding errors.
+# The truncation error falls with h^2. For very small h, both function values agree in nearly all
+# digits, and their difference is mostly rounding error.
 guess_error = "falls, then rises"
 
 # %% 00.c
-# With p = 0.5 the gradient is the mean of (0.5 - y) x: images of the first class count with the
-# weight 0.5, those of the second with -0.5. The step goes against it.
+# With p = 0.5 the gradient is the mean of (0.5 - y) x: images of the first class have the factor
+# 0.5, those of the second -0.5. The step goes against the gradient.
 guess_weights = "difference"
 
 
@@ -24,8 +24,8 @@ def distances(a, b):
 
 
 # %% 00.2
-# Each element of the result depends on its own element of x only. So the gradient of the sum has
-# the derivative at each element. The copy keeps x free of requires_grad and of a gradient.
+# Each element of the result depends only on its own element of x, so the gradient of the sum is the
+# derivative at each element. Working on a copy leaves x and its gradient unchanged.
 def slope(function, x):
     copy = x.detach().clone().requires_grad_()
     function(copy).sum().backward()
@@ -33,9 +33,9 @@ def slope(function, x):
 
 
 # %% 00.3
-# Correct predictions and images are added up, so that a smaller last batch counts as it should.
-# A logit above 0 is a probability above 0.5. The model is left in eval mode: the training loop
-# calls train() itself.
+# Correct predictions and images are added up, so every image counts the same, also in a smaller
+# last batch. A logit above 0 is a probability above 0.5. The model is left in eval mode: the
+# training loop calls train() itself.
 @torch.no_grad()
 def accuracy(model, loader):
     model.eval()
@@ -48,7 +48,7 @@ def accuracy(model, loader):
 
 
 # %% 00.4
-# An example; yours will differ. Images of different sizes do not fit into one batch.
+# An example; yours will differ. Images of different sizes cannot be stacked into a batch.
 def stack_as_they_are():
     return torch.stack([torch.zeros(1, 28, 28), torch.zeros(1, 32, 28)])
 
@@ -61,5 +61,5 @@ my_error = {
     "broken": stack_as_they_are,
     "fixed": stack_after_cropping,
     "words": "equal size",
-    "cause": "The images have different heights; resize or crop them before they become a batch.",
+    "cause": "The images have different heights; resize or crop them before you stack them.",
 }

@@ -1,13 +1,13 @@
-"""Notebook 01: the solutions of the exercises, and the answers to the predictions."""
+"""Solutions of notebook 01: the exercises, and the answers to the predictions."""
 
 # %% 01.a
-# The eight photographs are cropped to their central square, which removes most of a long object.
-# With padding, the same network predicts four of the five correctly.
+# The eight photographs are center-cropped to squares, which removes most of a long object. With
+# padding, the same network predicts four of the five misclassified ones correctly.
 guess_cause = "input"
 
 # %% 01.b
-# Values up to 255 are far outside the range of the training images, in all channels and pixels.
-# The other mistakes change colors or contrast, which varies among training images, too.
+# Values up to 255 are far outside the range of the training images, in all channels and pixels. The
+# other mistakes change colors or contrast, which also vary among training images.
 guess_mistake = "0 to 255"
 
 # %% 01.c
@@ -17,16 +17,16 @@ guess_changed = 1.0
 
 
 # %% 01.1
-# permute reorders the axes and changes no value. Scaling comes before the conversion: as uint8,
-# everything between 0 and 1 would be 0. The product is a new tensor, so the argument stays
-# unchanged; round() returns the nearest integer, a conversion alone cuts off the decimals.
+# permute reorders the axes and changes no value. Scale before you convert: as uint8, everything
+# between 0 and 1 would be 0. The product is a new tensor, so the argument stays unchanged. round()
+# gives the nearest integer; the conversion alone truncates.
 def to_picture(tensor):
     return (tensor.permute(1, 2, 0) * 255).round().to(torch.uint8).numpy()
 
 
 # %% 01.2
-# The class list comes from the whole table, so that all splits share it, and only then are the rows
-# filtered. Lists have indices 0, 1, 2, ...; a filtered data frame keeps the labels of its rows.
+# The classes come from the whole table, before the rows are filtered, so all splits share them.
+# Lists have indices 0, 1, 2, ...; a filtered data frame keeps the index labels of its rows.
 class CsvDataset(Dataset):
     def __init__(self, csv_file, split, transform=None):
         table = pd.read_csv(csv_file)
@@ -47,15 +47,15 @@ class CsvDataset(Dataset):
 
 
 # %% 01.3
-# One affine transform shifts and rotates. No flip: a mirrored 2 is not a digit. Up to fifteen
-# degrees are about as much as handwriting varies. The default fill is black, like the background.
+# One affine transform shifts and rotates. No flip: a mirrored 2 is not a digit. Handwriting varies
+# by about fifteen degrees. The default fill is black, like the background.
 digit_augmentation = v2.RandomAffine(degrees=15, translate=(0.1, 0.1))
 
 
 # %% 01.4
-# Each test image is compared with every training image, since a copy can have any index.
-# any() returns one value per test image, so an image with two copies is listed once.
-# (For many images, compare hashes, as health.check_folder does.)
+# Each test image is compared with every training image, since a copy can have any index. any()
+# returns one value per test image, so an image with two copies is listed once. (For many images,
+# compare hashes, as health.check_folder does.)
 def leaked(train_images, test_images):
     return [
         index
@@ -65,10 +65,10 @@ def leaked(train_images, test_images):
 
 
 # %% 01.5
-# One of many: the mean color, as differences of channels, which do not depend on the brightness.
-# The accuracy is about 50 %, the baseline 35 %. Converting the images to gray removes this
-# shortcut. But color is also a property of fruit: only other photographs show whether it predicts
-# the class there, too.
+# One of many: the mean color, as differences of channels, which do not change if all channels get
+# brighter by the same amount. The accuracy is about 50 %, the baseline 35 %. Converting the images
+# to gray removes this shortcut. But color is also a property of fruit: only photographs from
+# another source show whether it predicts the class there, too.
 def shortcut(image):
     red, green, blue = np.asarray(image).mean(axis=(0, 1))
     return [red - green, green - blue]

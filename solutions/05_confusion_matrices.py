@@ -1,13 +1,13 @@
-"""Notebook 05: the solutions of the exercises, and the answers to the predictions."""
+"""Solutions of notebook 05: the exercises, and the answers to the predictions."""
 
 # %% 05.a
-# Recall divides by the number of cats, which is the same. Precision divides by the number of
-# predictions of "cat", and ten times as many dogs give ten times as many wrong ones.
+# Recall divides by the number of cats, which stays the same. Precision divides by the number of cat
+# predictions, and ten times as many dogs give ten times as many false positives.
 guess_changes = "precision"
 
 # %% 05.b
-# One prediction per image: all columns together hold as many predictions as all rows hold images.
-# So micro precision divides the same correct predictions by the same number as the accuracy.
+# There is one prediction per image, so all columns together contain as many predictions as all rows
+# contain images. Like accuracy, micro precision divides the correct predictions by this number.
 guess_micro = "accuracy"
 
 # %% 05.c
@@ -16,13 +16,13 @@ guess_micro = "accuracy"
 guess_kappa = 0.1
 
 # %% 05.d
-# Ten heads in ten tosses happen with a fair coin (to either side) twice in 1,024 times; 105 heads
-# in 200, or a more uneven split, about every second time.
+# With a fair coin, ten heads or ten tails in ten tosses have a probability of 2 / 1,024; a split at
+# least as uneven as 105 to 95 in 200 tosses has a probability of about one half.
 guess_pair = 10
 
 # %% 05.e
-# At 0.5 about half of the 100 shirts are missed. At 20 each, this costs about 1,000, more than to
-# put 900 other items aside at 1 each.
+# At 0.5 about half of the 100 shirts are missed. At 20 each, this costs about 1,000, more than
+# flagging the 900 other items at 1 each.
 guess_cheaper = "flag everything"
 
 # %% 05.f
@@ -33,30 +33,30 @@ guess_temperature = ("T > 1", "stays")
 
 # %% 05.1
 # Everything outside the row of the class is an image of a different class. Those that are predicted
-# as the class are in its column, outside its row. What else the others are predicted as, correctly
-# or not, does not matter.
+# as the class are in its column, outside its row. How the others are predicted, correctly or not,
+# does not matter.
 def specificity(matrix, label):
     others = matrix.sum() - matrix[label].sum()
     return (others - (matrix[:, label].sum() - matrix[label, label])) / others
 
 
 # %% 05.2
-# NumPy aligns shapes at the right: sums of shape (n,) are aligned with the columns, so each column
-# is divided by the sum of a row. With keepdims the sums have the shape (n, 1) and are aligned with
-# the rows. Row sums of 80 and 167 percent reveal the bug.
+# NumPy aligns shapes at the last axis: sums of shape (n,) are aligned with the columns, so each
+# column is divided by the sum of a row. With keepdims the sums have shape (n, 1) and are aligned
+# with the rows. Row sums of 80 and 167 percent reveal the bug.
 def row_percent(matrix):
     return 100 * matrix / matrix.sum(axis=1, keepdims=True)
 
 
 # %% 05.3
-# With 3,400 images the interval is 0.0202 wide, with 3,500 it is 0.0199. To halve it again takes
-# four times as many. Most test sets of the size of ours cannot resolve one point of accuracy.
+# With 3,400 images the interval is 0.0202 wide, with 3,500 it is 0.0199. Half the width takes four
+# times as many images. A test set of the size of ours cannot resolve one point of accuracy.
 images_needed = 3500
 
 
 # %% 05.4
-# The cost changes only where the threshold passes a score, so the scores that occur are enough. The
-# lowest of them flags everything; to flag nothing needs a threshold above all of them, infinity.
+# The cost changes only where the threshold passes a score, so it is enough to try the scores. The
+# lowest one flags everything; flagging nothing needs a threshold above all of them, infinity.
 def best_threshold(is_positive, score, cost_missed, cost_false_positive):
     def total(threshold):
         flagged = score >= threshold
@@ -68,9 +68,9 @@ def best_threshold(is_positive, score, cost_missed, cost_false_positive):
 
 # %% 05.5
 # Shirts, with the notebook's CNN, at the threshold from the costs, 1 / 21. If only 2 % of the
-# returned items are shirts, a flagged item is a shirt in one of 15 cases, and the network still
-# pays off. Below about 1.4 % it is cheaper to flag nothing, at this threshold; a higher threshold
-# has fewer false positives and pays off earlier.
+# returned items are shirts, one in 15 flagged items is a shirt, and the network still pays off.
+# Below about 1.4 %, flagging nothing is cheaper at this threshold; a higher threshold has fewer
+# false positives and pays off at a lower prevalence.
 my_decision = {
     "counts": [[651, 249], [5, 95]],
     "costs": (20, 1),

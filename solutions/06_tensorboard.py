@@ -1,20 +1,20 @@
-"""Solutions of notebook 06: the exercises, and what the predictions should have been."""
+"""Solutions of notebook 06: the exercises, and the answers to the predictions."""
 
 # %% 06.a
 # A chart draws one line per run, so add_scalars needs a run for every line: two quantities times
-# two sets. Two writers make two runs, however many quantities there are.
+# two sets. Two writers create two runs, however many quantities they log.
 guess_runs = (4, 2)
 
 
 # %% 06.b
-# Taking a batch draws random numbers: for the order of the images, and for flips and crops. The
-# next epoch continues with other random numbers.
+# Taking a batch draws random numbers, for the order of the images and for flips and crops. The next
+# epoch gets different random numbers.
 guess_same = "different"
 
 
 # %% 06.1
-# The writer is opened once and closed once. The counter belongs to the object, so it goes on in the
-# next epoch.
+# The writer is opened once and closed once. The counter is an attribute of the object, so it
+# continues in the next epoch.
 class BatchLogger(training.Callback):
     def __init__(self, folder):
         self.writer = SummaryWriter(folder)
@@ -47,8 +47,8 @@ guess_cause = "frozen layers"
 
 
 # %% 06.3
-# `any()` of a gradient is True if one value is not zero. Exactly equal means torch.equal; a small
-# step would be lost in a comparison with a tolerance.
+# `any()` of a gradient is True if at least one value is not zero. torch.equal compares exactly;
+# with a tolerance, a parameter that took a small step would be reported.
 def not_updated(net, before):
     return [
         name
@@ -60,22 +60,22 @@ def not_updated(net, before):
 
 
 # %% 06.4
-# First the rows (validation, accuracy), then the best of them. The highest value of all is the
-# highest of its run, too, so nothing has to be grouped. `rstrip("/val")` would cut off letters.
+# First select the rows (validation, accuracy), then the best one. The highest value of all is also
+# the highest of its run, so no grouping is needed. `rstrip("/val")` would remove single letters.
 def best_run(scalars):
     rows = scalars[(scalars.tag == "accuracy") & scalars.run.str.endswith("/val")]
     return rows.run[rows.value.idxmax()].removesuffix("/val")
 
 
 # %% 06.d
-# A scalar is a number, a histogram hundreds of them. For the matrix all validation images go
-# through the network, and then Matplotlib draws an image.
+# A scalar is one number. A histogram sorts all weights of a layer into bins. For the matrix, all
+# validation images go through the network, and then Matplotlib draws an image.
 guess_order = ("scalar", "histogram", "matrix")
 
 
 # %% 06.5
-# With labels that were shuffled before training, the training loss stays near chance level from the
-# first epoch on. Every later value is above all healthy ones. The accuracy would show it, too.
+# With labels shuffled before training, the training loss stays near chance level from the first
+# epoch on, above all healthy values. The accuracy would show it, too.
 evidence = {
     "bug": "labels of the training images shuffled",
     "tag": "loss, run train",

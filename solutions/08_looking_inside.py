@@ -1,22 +1,24 @@
-"""Solutions of notebook 08: the exercises, and what the predictions should have been."""
+"""Solutions of notebook 08: the exercises, and the answers to the predictions."""
 
 # %% 08.a
-# Its peak is nearly always in the correct half, but its map has only a few coarse positions.
+# Its peak is nearly always in the correct half, but its map has only 3 x 6 positions.
 guess_hit = 0.35
 
 
 # %% 08.b
-# At every ReLU, the sign pattern of the image decides which gradients pass, whatever the weights.
+# At each ReLU it passes only positive gradients where the activation is positive. Its maps seem to
+# show mostly the edges of the image, whatever the weights of the last stages.
 guess_least = "guided backpropagation"
 
 
 # %% 08.c
-# Backgrounds predict the class in training, but the features describe objects as well.
+# In training, the backgrounds predict the class, so the head relies on them, but the features
+# describe the objects as well.
 guess_swapped = 0.56
 
 
 # %% 08.1
-# A threshold would take all elements of equal value, or none. Sorting the elements counts exactly.
+# A threshold would select all elements of equal value or none. Sorting selects exactly `count`.
 def top_elements(attribution, share=0.25):
     count = round(share * attribution.numel())
     mask = torch.zeros(attribution.numel(), dtype=torch.bool, device=attribution.device)
@@ -25,7 +27,7 @@ def top_elements(attribution, share=0.25):
 
 
 # %% 08.2
-# Directions instead of lengths, and the image itself is ruled out before the search.
+# Compare directions, not lengths (cosine similarity), and rule out the image itself first.
 def most_similar(features, query, count=3):
     directions = F.normalize(features, dim=1)
     similarity = directions @ directions[query]
@@ -34,8 +36,8 @@ def most_similar(features, query, count=3):
 
 
 # %% 08.3
-# A is as good without the animal; B needs it and nothing else; C is at chance level; D uses both.
-# Validation puts A first, which fails on other backgrounds.
+# A is as good without the animal, B relies on the animal alone, C is at chance level, D uses both.
+# Validation ranks A first, but A fails on other backgrounds.
 diagnosis = {
     "A": "background",
     "B": "animal",

@@ -46,7 +46,7 @@ def distances(a, b):
     return [[(one - other).norm().item() for other in b] for one in a]
 
 
-# %% 00.2: as a finite difference is
+# %% 00.2: typical of a finite difference
 def slope(function, x):
     return (function(x + 0.01) - function(x - 0.01)) / 0.02
 
@@ -57,7 +57,7 @@ def slope(function, x):
     return (function(x + 1e-6) - function(x - 1e-6)) / 2e-6
 
 
-# %% 00.2: requires gradients. Work on a copy
+# %% 00.2: requires gradients afterwards. Work on a copy
 def slope(function, x):
     x.requires_grad_()
     function(x).sum().backward()
@@ -71,7 +71,7 @@ def slope(function, x):
     return x.grad
 
 
-# %% 00.2: yours is added to it
+# %% 00.2: your function adds to it
 def slope(function, x):
     needed = x.requires_grad
     x.requires_grad_()
@@ -106,7 +106,7 @@ def slope(function, x):
     function(copy).sum().backward()
 
 
-# %% 00.3: mean over batches
+# %% 00.3: mean of the batches' accuracies
 @torch.no_grad()
 def accuracy(model, loader):
     model.eval()
@@ -121,7 +121,7 @@ def accuracy(model, loader):
     return correct / sum(len(labels) for _, labels in loader)
 
 
-# %% 00.3: gradients are recorded
+# %% 00.3: autograd records the model
 def accuracy(model, loader):
     model.eval()
     correct = sum(((model(images) > 0) == labels).sum().item() for images, labels in loader)
@@ -143,7 +143,7 @@ def accuracy(model, loader):
     return sum(((model(images) > 0) == labels).sum().item() for images, labels in loader)
 
 
-# %% 00.3: batches times batch size
+# %% 00.3: the number of batches times the batch size
 @torch.no_grad()
 def accuracy(model, loader):
     model.eval()
@@ -168,7 +168,7 @@ def accuracy(model, loader):
         return ((model(images) > 0) == labels).float().mean().item()
 
 
-# %% 00.3: a Python number is asked for
+# %% 00.3: a Python number is expected
 @torch.no_grad()
 def accuracy(model, loader):
     model.eval()
@@ -197,7 +197,7 @@ my_error = {
     "cause": "The shapes of the two tensors differ in one dimension.",
 }
 
-# %% 00.4: find one that tensors cause
+# %% 00.4: find one caused by tensors
 my_error = {
     "broken": lambda: torch.tensr(3),
     "fixed": lambda: torch.tensor(3),
@@ -205,7 +205,7 @@ my_error = {
     "cause": "The name of the function is misspelled here.",
 }
 
-# %% 00.4: should be a part of the message
+# %% 00.4: should be five or more characters of the message
 my_error = {
     "broken": lambda: torch.zeros(2, 3)[2],
     "fixed": lambda: torch.zeros(2, 3)[1],
@@ -229,7 +229,7 @@ my_error = {
     "cause": "The index starts at 0, so that the last of two rows is number 1.",
 }
 
-# %% 00.4: a sentence that says why
+# %% 00.4: a sentence that explains the error
 my_error = {
     "broken": lambda: torch.zeros(2, 3)[2],
     "fixed": lambda: torch.zeros(2, 3)[1],

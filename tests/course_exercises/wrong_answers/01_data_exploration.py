@@ -22,7 +22,7 @@ def to_picture(tensor):
     return (tensor.permute(2, 1, 0) * 255).to(torch.uint8).numpy()
 
 
-# %% 01.1: Pillow takes NumPy arrays
+# %% 01.1: not a NumPy array
 def to_picture(tensor):
     return (tensor.permute(1, 2, 0) * 255).to(torch.uint8)
 
@@ -217,7 +217,7 @@ class CsvDataset(Dataset):
         return image
 
 
-# %% 01.2: for the split 'train' is 2, not 3
+# %% 01.2: the split 'train' has length 2; it should have 3
 class CsvDataset(Dataset):
     def __init__(self, csv_file, split, transform=None):
         table = pd.read_csv(csv_file)
@@ -276,7 +276,7 @@ class CsvDataset(Dataset):
         return image, self.targets[index]
 
 
-# %% 01.3: nothing is random
+# %% 01.3: is not random
 digit_augmentation = v2.Resize((28, 28))
 
 # %% 01.3: is mirrored
@@ -293,16 +293,16 @@ digit_augmentation = v2.RandomCrop(28, padding=3)
 # %% 01.3: hardly ever shifted
 digit_augmentation = v2.RandomRotation(20)
 
-# %% 01.3: white corners
+# %% 01.3: corners are white
 digit_augmentation = v2.RandomAffine(20, translate=(0.1, 0.1), fill=255)
 
 # %% 01.3: outside the image
 digit_augmentation = v2.RandomAffine(20, translate=(0.6, 0.6))
 
-# %% 01.3: the shape must stay
+# %% 01.3: the shape must not change
 digit_augmentation = v2.Compose([v2.RandomRotation(20), v2.RandomCrop(24)])
 
-# %% 01.3: the type became torch.float32
+# %% 01.3: the dtype became torch.float32
 digit_augmentation = v2.Compose(
     [v2.ToDtype(torch.float32, scale=True), v2.RandomAffine(15, translate=(0.1, 0.1))]
 )
@@ -314,7 +314,7 @@ def leaked(train_images, test_images):
     return [index for index, (one, two) in enumerate(pairs) if torch.equal(one, two)]
 
 
-# %% 01.4: this is the training image's index
+# %% 01.4: the training image's index
 def leaked(train_images, test_images):
     return [
         index
@@ -351,7 +351,7 @@ def leaked(train_images, test_images):
     ]
 
 
-# %% 01.4: each leaked image once
+# %% 01.4: list each index once
 def leaked(train_images, test_images):
     return [
         index

@@ -1,7 +1,7 @@
 """Notebook 02: wrong answers, each with words of the hint that it must get."""
 
 
-# %% 02.1: no half pixels
+# %% 02.1: a size is an integer
 def size_after(size, layers):
     for layer in layers:
         kernel, padding, stride = layer
@@ -9,7 +9,7 @@ def size_after(size, layers):
     return size
 
 
-# %% 02.1: padding is added on how many sides
+# %% 02.1: on how many sides is padding added
 def size_after(size, layers):
     for layer in layers:
         kernel, padding, stride = layer
@@ -25,7 +25,7 @@ def size_after(size, layers):
     return size
 
 
-# %% 02.1: stick out at the end
+# %% 02.1: extend beyond the border
 def size_after(size, layers):
     for layer in layers:
         kernel, padding, stride = layer
@@ -42,7 +42,7 @@ def size_after(size, layers):
     return size
 
 
-# %% 02.1: from the size that the one before has left
+# %% 02.1: the output size of the previous one
 def size_after(size, layers):
     result = size
     for layer in layers:
@@ -51,7 +51,7 @@ def size_after(size, layers):
     return result
 
 
-# %% 02.1: The formula is above
+# %% 02.1: The formula for one layer is above
 def size_after(size, layers):
     for layer in layers:
         kernel, padding, stride = layer
@@ -68,7 +68,7 @@ def training_step(net, images, labels, optimizer):
     return loss.item()
 
 
-# %% 02.2: left over when the step begins
+# %% 02.2: exist before the step
 def training_step(net, images, labels, optimizer):
     loss = F.cross_entropy(net(images), labels)
     loss.backward()
@@ -113,7 +113,7 @@ def training_step(net, images, labels, optimizer):
     return loss.item()
 
 
-# %% 02.3: parameters, 5,000 are too many
+# %% 02.3: instead of fewer than 5,000
 def make_tiny_net():
     return nn.Sequential(
         conv_block(1, 16),
@@ -132,7 +132,7 @@ def make_tiny_net():
     return nn.Sequential(conv_block(1, 4), nn.MaxPool2d(4), nn.Flatten(), nn.Linear(4 * 7 * 7, 10))
 
 
-# %% 02.3: these are probabilities
+# %% 02.3: they are probabilities
 def make_tiny_net():
     return nn.Sequential(
         conv_block(1, 8),
@@ -144,7 +144,7 @@ def make_tiny_net():
     )
 
 
-# %% 02.3: No logit is ever below 0
+# %% 02.3: No logit is negative
 def make_tiny_net():
     return nn.Sequential(
         conv_block(1, 8), nn.MaxPool2d(2), conv_block(8, 10), nn.AdaptiveAvgPool2d(1), nn.Flatten()
@@ -156,7 +156,7 @@ def make_tiny_net():
     return nn.Sequential(conv_block(1, 8), nn.MaxPool2d(2), nn.Conv2d(8, 10, 1))
 
 
-# %% 02.3: nothing in it is non-linear
+# %% 02.3: has no non-linearity
 def make_tiny_net():
     return nn.Sequential(
         nn.Conv2d(1, 8, 3, padding=1),
@@ -189,7 +189,7 @@ make_tiny_net = Forgetful
 # %% 02.3: comes from the course
 make_tiny_net = lambda: models.SmallCNN(1, 10, width=6)  # noqa: E731
 
-# %% 02.3: a function that makes one is expected
+# %% 02.3: a function that returns one is expected
 make_tiny_net = nn.Sequential(
     conv_block(1, 8), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 10)
 )
@@ -200,7 +200,7 @@ two_pairs = {"Pullover, Coat": 0.875, "Bag, Trouser": 0.995}
 # %% 02.4: with the keys classes, correct, images, interval is expected
 two_pairs = {"hard": 0.875, "easy": 0.995, "guess": "right"}
 
-# %% 02.4: does not fit your numbers: the two intervals overlap
+# %% 02.4: does not fit the numbers: the two intervals overlap
 two_pairs = {
     "hard": {
         "classes": ("Pullover", "Coat"),
@@ -217,7 +217,7 @@ two_pairs = {
     "guess": "right",
 }
 
-# %% 02.4: does not fit your numbers: the whole interval of the hard pair lies above
+# %% 02.4: does not fit the numbers: the whole interval of the hard pair lies above
 two_pairs = {
     "hard": {
         "classes": ("Bag", "Dress"),
@@ -229,7 +229,7 @@ two_pairs = {
     "guess": "right",
 }
 
-# %% 02.4: worse than guessing
+# %% 02.4: is below chance level
 two_pairs = {
     "hard": {
         "classes": ("Pullover", "Coat"),

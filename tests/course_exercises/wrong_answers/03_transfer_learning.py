@@ -6,12 +6,12 @@ def missing_names(own, given):
     return {name for name in given if name not in own}
 
 
-# %% 03.1: that is in both
+# %% 03.1: these names are in both
 def missing_names(own, given):
     return set(own) & set(given)
 
 
-# %% 03.1: the network does not miss that
+# %% 03.1: so they are not missing
 def missing_names(own, given):
     return set(own) ^ set(given)
 
@@ -54,7 +54,7 @@ def head_epoch(net, batches, optimizer):
     return net
 
 
-# %% 03.2: the next one may not
+# %% 03.2: another one may
 def head_epoch(net, batches, optimizer):
     net.train()
     net.backbone.eval()
@@ -66,7 +66,7 @@ def head_epoch(net, batches, optimizer):
     return net
 
 
-# %% 03.2: something in the backbone still moves
+# %% 03.2: the backbone should stay as it was
 def head_epoch(net, batches, optimizer):
     net.backbone.requires_grad_(False)
     net.train()
@@ -92,7 +92,7 @@ def head_epoch(net, batches, optimizer):
     return net
 
 
-# %% 03.2: nothing was learned
+# %% 03.2: it was not trained
 def head_epoch(net, batches, optimizer):
     net.backbone.requires_grad_(False)
     net.train()
@@ -105,7 +105,7 @@ def head_epoch(net, batches, optimizer):
     return net
 
 
-# %% 03.3: the first step moves nothing
+# %% 03.3: the first step changes nothing
 def warm_up(step, peak, warmup):
     return peak * min(step / warmup, 1)
 
@@ -115,7 +115,7 @@ def warm_up(step, peak, warmup):
     return peak * (step + 1) / warmup
 
 
-# %% 03.3: yours comes later
+# %% 03.3: not later
 def warm_up(step, peak, warmup):
     return peak * min((step + 1) / (warmup + 1), 1)
 
@@ -130,7 +130,7 @@ def warm_up(step, peak, warmup):
     return [peak * min((number + 1) / warmup, 1) for number in range(step)]
 
 
-# %% 03.4: the class whose mean is *farthest*
+# %% 03.4: the class whose mean is farthest
 def nearest_mean(features, labels, new_features):
     means = [features[labels == k].mean(dim=0) for k in range(int(labels.max()) + 1)]
     return torch.cdist(new_features, torch.stack(means)).argmax(dim=1)
@@ -153,13 +153,13 @@ def nearest_mean(features, labels, new_features):
     return torch.cdist(new_features, torch.stack(means))
 
 
-# %% 03.4: the *index* of the class
+# %% 03.4: the index of the class
 def nearest_mean(features, labels, new_features):
     means = [features[labels == k].mean(dim=0) for k in range(int(labels.max()) + 1)]
     return torch.cdist(new_features, torch.stack(means)).amin(dim=1)
 
 
-# %% 03.4: positions of images
+# %% 03.4: indices of images
 def nearest_mean(features, labels, new_features):
     return torch.cdist(new_features, features).argmin(dim=1)
 
@@ -176,7 +176,7 @@ def nearest_mean(features, labels, new_features):
     return (new_features @ torch.stack(means).T).argmax(dim=1)
 
 
-# %% 03.5: the numbers of cutouts
+# %% 03.5: the example's numbers, from cutouts
 fashion_report = {
     "images": 187,
     "frozen features": 0.914,
@@ -206,7 +206,7 @@ fashion_report = {
     "pays off": "no",
 }
 
-# %% 03.5: between equally good methods
+# %% 03.5: if both methods were equally good
 fashion_report = {
     "images": 720,
     "frozen features": 0.75,

@@ -5,7 +5,7 @@ def gaps_at_epoch_end(train_losses, val_losses):
     return val[:-1] - at_the_end
 
 
-# %% 04.1: twice as high
+# %% 04.1: twice the value between them
 def gaps_at_epoch_end(train_losses, val_losses):
     during, val = np.array(train_losses), np.array(val_losses)
     at_the_end = during[:-1] + during[1:]
@@ -19,19 +19,19 @@ def gaps_at_epoch_end(train_losses, val_losses):
     return val[:-1] - at_the_end
 
 
-# %% 04.1: sign is turned around
+# %% 04.1: sign is reversed
 def gaps_at_epoch_end(train_losses, val_losses):
     during, val = np.array(train_losses), np.array(val_losses)
     return (during[:-1] + during[1:]) / 2 - val[:-1]
 
 
-# %% 04.1: ends with a neighbor
+# %% 04.1: leave out the last
 def gaps_at_epoch_end(train_losses, val_losses):
     during, val = np.array(train_losses), np.array(val_losses)
     return val - during.mean()
 
 
-# %% 04.2: validation is, too
+# %% 04.2: validated in train mode
 def train_and_measure(net, train_loader, val_loader, optimizer, rounds):
     val_losses = []
     net.train()
@@ -50,7 +50,7 @@ def train_and_measure(net, train_loader, val_loader, optimizer, rounds):
     return val_losses
 
 
-# %% 04.2: that somebody left behind
+# %% 04.2: must not rely on the mode
 def train_and_measure(net, train_loader, val_loader, optimizer, rounds):
     val_losses = []
     for _ in range(rounds):
@@ -70,7 +70,7 @@ def train_and_measure(net, train_loader, val_loader, optimizer, rounds):
     return val_losses
 
 
-# %% 04.2: some batches are trained in eval mode
+# %% 04.2: batches are trained in eval mode
 def train_and_measure(net, train_loader, val_loader, optimizer, rounds):
     val_losses = []
     for _ in range(rounds):
@@ -90,7 +90,7 @@ def train_and_measure(net, train_loader, val_loader, optimizer, rounds):
     return val_losses
 
 
-# %% 04.2: not the bug
+# %% 04.2: the bug is still there
 def train_and_measure(net, train_loader, val_loader, optimizer, rounds):
     val_losses = []
     net.train()
@@ -130,7 +130,7 @@ def train_and_measure(net, train_loader, val_loader, optimizer, rounds):
     return val_losses
 
 
-# %% 04.3: nothing after the stop
+# %% 04.3: losses after the stop
 def stop_early(losses, patience):
     without = 0
     for epoch in range(1, len(losses)):
@@ -153,7 +153,7 @@ def stop_early(losses, patience):
     return kept, len(losses)
 
 
-# %% 04.3: equal is not lower
+# %% 04.3: equals the lowest one is not lower
 def stop_early(losses, patience):
     kept = 1
     for epoch, loss in enumerate(losses, start=1):
@@ -177,7 +177,7 @@ def stop_early(losses, patience):
     return kept, len(losses)
 
 
-# %% 04.3: the epochs count from 1
+# %% 04.3: epochs are counted from 1
 def stop_early(losses, patience):
     kept = 0
     for epoch, loss in enumerate(losses):
@@ -218,14 +218,14 @@ def diagnose(train_losses, val_losses, num_classes):
     return "too slow" if fell > 0.03 * np.log(num_classes) else "underfitting"
 
 
-# %% 04.4: the last epochs still lower it
+# %% 04.4: still falling at the end
 def diagnose(train_losses, val_losses, num_classes):
     if val_losses[-1] > 1.2 * min(val_losses):
         return "overfitting"
     return "healthy" if train_losses[-1] < 0.5 * np.log(num_classes) else "underfitting"
 
 
-# %% 04.4: where is it, and how far up is the end
+# %% 04.4: how far above it does the curve end
 def diagnose(train_losses, val_losses, num_classes):
     if train_losses[-1] < 0.5 * np.log(num_classes):
         return "healthy"
@@ -238,7 +238,7 @@ def diagnose(train_losses, val_losses, num_classes):
     return "bias" if train_losses[-1] > 0.5 * np.log(num_classes) else "variance"
 
 
-# %% 04.5: what you hoped for
+# %% 04.5: the numbers do not show 'better'
 my_study = {
     "change": "width=16 instead of 8",
     "baseline": [0.777, 0.768, 0.787, 0.780, 0.781],
@@ -254,7 +254,7 @@ my_study = {
     "verdict": "better",
 }
 
-# %% 04.5: the runs do decide something
+# %% 04.5: the runs show a difference
 my_study = {
     "change": "batch norm",
     "baseline": [0.777, 0.768, 0.787, 0.780, 0.781],
@@ -262,7 +262,7 @@ my_study = {
     "verdict": "not decided",
 }
 
-# %% 04.5: not proven to be equal
+# %% 04.5: equality is not proven
 my_study = {
     "change": "width=16 instead of 8",
     "baseline": [0.777, 0.768, 0.787, 0.780, 0.781],
@@ -278,7 +278,7 @@ my_study = {
     "verdict": "better",
 }
 
-# %% 04.5: five at least
+# %% 04.5: at least five
 my_study = {
     "change": "batch norm",
     "baseline": [0.777],
@@ -286,7 +286,7 @@ my_study = {
     "verdict": "better",
 }
 
-# %% 04.5: a seed of its own
+# %% 04.5: its own seed
 my_study = {
     "change": "batch norm",
     "baseline": [0.777, 0.777, 0.777, 0.777, 0.777],

@@ -17,19 +17,19 @@ def specificity(matrix, label):
     return (matrix[:, label].sum() - matrix[label, label]) / others
 
 
-# %% 05.1: only those of the others that are classified correctly
+# %% 05.1: only the other images that are classified correctly
 def specificity(matrix, label):
     others = matrix.sum() - matrix[label].sum()
     return (np.trace(matrix) - matrix[label, label]) / others
 
 
-# %% 05.1: also images of the class itself
+# %% 05.1: include images of the class itself
 def specificity(matrix, label):
     others = matrix.sum() - matrix[label].sum()
     return (others - matrix[:, label].sum()) / others
 
 
-# %% 05.1: You take the row
+# %% 05.1: You use the row
 def specificity(matrix, label):
     others = matrix.sum() - matrix[label].sum()
     return (others - (matrix[label].sum() - matrix[label, label])) / others
@@ -51,7 +51,7 @@ def row_percent(matrix):
     return 100 * matrix / matrix.sum(axis=0)
 
 
-# %% 05.2: all numbers together
+# %% 05.2: all entries together
 def row_percent(matrix):
     return 100 * matrix / matrix.sum()
 
@@ -66,7 +66,7 @@ def row_percent(matrix):
     return 100 * matrix // matrix.sum(axis=1, keepdims=True)
 
 
-# %% 05.2: Which number divides
+# %% 05.2: By which number
 def row_percent(matrix):
     return 100 * matrix.T / matrix.sum(axis=1)
 
@@ -118,7 +118,7 @@ def best_threshold(is_positive, score, cost_missed, cost_false_positive):
     return min(np.append(np.unique(score), np.inf), key=total)
 
 
-# %% 05.4: if the two costs were exchanged
+# %% 05.4: if the two costs were swapped
 def best_threshold(is_positive, score, cost_missed, cost_false_positive):
     def total(threshold):
         missed = (is_positive & (score < threshold)).sum()
@@ -140,7 +140,7 @@ def best_threshold(is_positive, score, cost_missed, cost_false_positive):
     return min(total(threshold) for threshold in np.append(np.unique(score), np.inf))
 
 
-# %% 05.4: a position in a list
+# %% 05.4: looks like an index
 def best_threshold(is_positive, score, cost_missed, cost_false_positive):
     def total(threshold):
         missed = (is_positive & (score < threshold)).sum()
@@ -162,7 +162,7 @@ def best_threshold(is_positive, score, cost_missed, cost_false_positive):
     return min(np.append(-np.inf, np.unique(score)), key=total)
 
 
-# %% 05.4: Do you try every score
+# %% 05.4: Do you try all scores
 def best_threshold(is_positive, score, cost_missed, cost_false_positive):
     def total(threshold):
         missed = (is_positive & (score < threshold)).sum()
@@ -286,7 +286,7 @@ my_decision = {
     "verdict": "use it",
 }
 
-# %% 05.5: at the share of positives of your validation images
+# %% 05.5: at the prevalence of your validation images
 my_decision = {
     "counts": [[651, 249], [15, 85]],
     "costs": (20, 1),
@@ -297,7 +297,7 @@ my_decision = {
     "verdict": "use it",
 }
 
-# %% 05.5: the two costs are exchanged
+# %% 05.5: the two costs are swapped
 my_decision = {
     "counts": [[651, 249], [5, 95]],
     "costs": (20, 1),
@@ -308,7 +308,7 @@ my_decision = {
     "verdict": "use it",
 }
 
-# %% 05.5: the cost of the validation images
+# %% 05.5: the total cost of the validation images
 my_decision = {
     "counts": [[6510, 2490], [50, 950]],
     "costs": (20, 1),
@@ -341,7 +341,7 @@ my_decision = {
     "verdict": "use it",
 }
 
-# %% 05.5: with the network 291, without it 400
+# %% 05.5: 291 with the network and 400 without it
 my_decision = {
     "counts": [[651, 249], [5, 95]],
     "costs": (20, 1),

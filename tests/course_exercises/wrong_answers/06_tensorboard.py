@@ -92,7 +92,7 @@ class BatchLogger(training.Callback):
 BatchLogger = BatchLogger("somewhere")
 
 
-# %% 06.2: what was it before
+# %% 06.2: what was its mode before
 def measure_accuracy(net, images, labels):
     net.eval()
     with torch.no_grad():
@@ -108,7 +108,7 @@ def measure_accuracy(net, images, labels):
     return correct.float().mean().item()
 
 
-# %% 06.2: three of four are correct
+# %% 06.2: the accuracy should be 0.75
 def measure_accuracy(net, images, labels):
     was_training = net.training
     net.eval()
@@ -118,7 +118,7 @@ def measure_accuracy(net, images, labels):
     return correct.sum().item()
 
 
-# %% 06.2: the layers inside are still in another mode
+# %% 06.2: the layers inside are still in the wrong mode
 def measure_accuracy(net, images, labels):
     was_training = net.training
     net.eval()
@@ -133,7 +133,7 @@ def not_updated(net, before):
     return [name for name, p in net.named_parameters() if torch.equal(p, before[name])]
 
 
-# %% 06.3: there was nothing to do
+# %% 06.3: nothing had to change
 def not_updated(net, before):
     named = net.named_parameters()
     return [n for n, p in named if p.grad is not None and torch.equal(p, before[n])]
@@ -145,7 +145,7 @@ def not_updated(net, before):
     return [n for n, p in parameters.items() if torch.allclose(p, before[n], atol=1e-5)]
 
 
-# %% 06.3: all of them must be
+# %% 06.3: all must be
 def not_updated(net, before):
     parameters = {n: p for n, p in net.named_parameters() if p.grad is not None and p.grad.any()}
     return [n for n, p in parameters.items() if (p == before[n]).any()]
@@ -174,19 +174,19 @@ def not_updated(net, before):
     return sum(torch.equal(p, before[n]) for n, p in parameters.items())
 
 
-# %% 06.4: cut off the '/val'
+# %% 06.4: remove the '/val'
 def best_run(scalars):
     rows = scalars[(scalars.tag == "accuracy") & scalars.run.str.endswith("/val")]
     return rows.run[rows.value.idxmax()]
 
 
-# %% 06.4: another method cuts off a word
+# %% 06.4: Which method removes a word
 def best_run(scalars):
     rows = scalars[(scalars.tag == "accuracy") & scalars.run.str.endswith("/val")]
     return rows.run[rows.value.idxmax()].rstrip("/val")
 
 
-# %% 06.4: is best in its last epoch
+# %% 06.4: is best in the last epoch
 def best_run(scalars):
     rows = scalars[(scalars.tag == "accuracy") & scalars.run.str.endswith("/val")]
     return rows.groupby("run").value.last().idxmax().removesuffix("/val")
@@ -204,13 +204,13 @@ def best_run(scalars):
     return rows.run[rows.value.idxmax()].removesuffix("/val")
 
 
-# %% 06.4: That is a training accuracy
+# %% 06.4: has the highest training accuracy
 def best_run(scalars):
     rows = scalars[(scalars.tag == "accuracy") & scalars.run.str.contains("/")]
     return rows.run[rows.value.idxmax()].removesuffix("/val")
 
 
-# %% 06.4: cut off only the end
+# %% 06.4: remove only the end
 def best_run(scalars):
     rows = scalars[(scalars.tag == "accuracy") & scalars.run.str.endswith("/val")]
     return rows.run[rows.value.idxmax()].split("/")[0]
@@ -228,7 +228,7 @@ evidence = {
     "epoch": 1,
 }
 
-# %% 06.5: from epoch 2 on, the values are apart
+# %% 06.5: from epoch 2 on, the values do not overlap
 evidence = {
     "bug": "a learning rate 100 times too high",
     "tag": "loss",
@@ -246,7 +246,7 @@ evidence = {
     "epoch": 2,
 }
 
-# %% 06.5: log as many
+# %% 06.5: log the same number
 evidence = {
     "bug": "weights initialized with 0",
     "tag": "loss",

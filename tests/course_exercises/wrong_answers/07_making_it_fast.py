@@ -37,12 +37,12 @@ def speedup(share, factor):
     return 1 - share + share / factor
 
 
-# %% 07.2: time was multiplied
+# %% 07.2: time is multiplied
 def speedup(share, factor):
     return 1 - share + share * factor
 
 
-# %% 07.2: the rest stays as it was
+# %% 07.2: the rest takes as long as before
 def speedup(share, factor):
     return factor
 
@@ -62,18 +62,18 @@ def change_brightness(images, low=0.7, high=1.3):
     return images * (low + (high - low) * torch.rand(images.shape[1], 1, 1))
 
 
-# %% 07.3: should stay in the range
+# %% 07.3: should stay between low and high
 def change_brightness(images, low=0.7, high=1.3):
     return images * (high - low) * torch.rand(len(images), 1, 1, 1)
 
 
-# %% 07.3: should fill the range
+# %% 07.3: should cover the whole range
 def change_brightness(images, low=0.7, high=1.3):
     middle = (low + high) / 2
     return images * (middle + 0.2 * (high - low) * torch.rand(len(images), 1, 1, 1))
 
 
-# %% 07.3: is there a seed
+# %% 07.3: set a seed
 def change_brightness(images, low=0.7, high=1.3):
     torch.manual_seed(0)
     return images * (low + (high - low) * torch.rand(len(images), 1, 1, 1))
@@ -85,7 +85,7 @@ def change_brightness(images, low=0.7, high=1.3):
     return images
 
 
-# %% 07.3: but shape
+# %% 07.3: is expected, not shape
 def change_brightness(images, low=0.7, high=1.3):
     return images[0] * (low + (high - low) * torch.rand(1))
 

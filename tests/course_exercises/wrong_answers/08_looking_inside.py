@@ -1,7 +1,7 @@
 """Notebook 08: wrong answers, each with words of the hint that it must get."""
 
 
-# %% 08.1: not of the largest value
+# %% 08.1: not a fraction of the largest value
 def top_elements(attribution, share=0.25):
     return attribution > (1 - share) * attribution.max()
 
@@ -35,7 +35,7 @@ def most_similar(features, query, count=3):
     return (directions @ directions[query]).topk(count).indices.tolist()
 
 
-# %% 08.2: because its features are long
+# %% 08.2: because its feature vector is long
 def most_similar(features, query, count=3):
     similarity = features @ features[query]
     similarity[query] = -1e9
@@ -78,7 +78,7 @@ diagnosis = {
     "misleading": "validation",
 }
 
-# %% 08.3: as good as with it
+# %% 08.3: hardly changes its accuracy
 diagnosis = {
     "A": "animal",
     "B": "animal",
@@ -88,7 +88,7 @@ diagnosis = {
     "misleading": "validation",
 }
 
-# %% 08.3: better than chance
+# %% 08.3: above chance (0.74)
 diagnosis = {
     "A": "background",
     "B": "animal",
@@ -98,7 +98,7 @@ diagnosis = {
     "misleading": "validation",
 }
 
-# %% 08.3: where they have never been
+# %% 08.3: on other backgrounds
 diagnosis = {
     "A": "background",
     "B": "animal",
@@ -108,7 +108,7 @@ diagnosis = {
     "misleading": "validation",
 }
 
-# %% 08.3: puts the worst network at the top
+# %% 08.3: the network that fails on other backgrounds
 diagnosis = {
     "A": "background",
     "B": "animal",

@@ -93,7 +93,7 @@ def class_thresholds(scores, labels, num_classes, alpha):
     return [float(conformal_threshold(scores, alpha))] * num_classes
 
 
-# %% 09.3: instead of 20 + 1 ranks
+# %% 09.3: instead of 20 + 1
 def class_thresholds(scores, labels, num_classes, alpha):
     thresholds = []
     for c in range(num_classes):
@@ -136,7 +136,7 @@ def class_thresholds(scores, labels, num_classes, alpha):
     return [float(conformal_threshold(scores[labels == c], alpha)) for c in np.unique(labels)]
 
 
-# %% 09.4: moves axes
+# %% 09.4: reorders the axes
 def to_batch(pixels):
     return torch.from_numpy(pixels).permute(2, 0, 1).flip(1)[None]
 
@@ -174,7 +174,7 @@ my_release = {
     "verdict": "human",
 }
 
-# %% 09.5: of the 84 answered
+# %% 09.5: only the 84 answered
 my_release = {
     "images": 94,
     "answered": 84,
