@@ -1,1 +1,1 @@
-"""Speed and accuracy of the course against other code: `python -m benchmarks`."""
+"""Benchmarks of the course against other code: `python -m benchmarks`."""

@@ -27,7 +27,7 @@ def arguments(given: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--only", nargs="+", choices=COMPARISONS, default=list(COMPARISONS))
     parser.add_argument("--rounds", type=int, default=3, help="repetitions of each contender")
     parser.add_argument(
-        "--long-rounds", type=int, default=1, help="repetitions that take minutes: fashion, cifar"
+        "--long-rounds", type=int, default=1, help="repetitions of fashion and cifar (minutes)"
     )
     parser.add_argument(
         "--short", action="store_true", help="skip our own long training runs of fashion and cifar"

@@ -1,4 +1,4 @@
-"""The course itself: import time, and time and memory of its commands."""
+"""Benchmark of the course itself: import time, and the time and memory of its commands."""
 
 import argparse
 import contextlib
@@ -32,10 +32,10 @@ def watch(*arguments: str) -> tuple[float, float]:
     """Run Python with these arguments.
 
     Returns:
-        Its seconds, and the peak memory of all its processes in MB.
+        The seconds, and the peak memory of all its processes in MB.
 
     Raises:
-        RuntimeError: It failed; the message is the end of its output.
+        RuntimeError: The process failed; the message is the end of its output.
     """
     with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as output:
         start = time.perf_counter()

@@ -1,6 +1,7 @@
-"""Features of 300 JPEG photographs: from files to the numbers that a linear head is fitted to.
+"""Benchmark of extracting features from 300 JPEG photographs.
 
-The limit is decoding and the forward pass, each measured alone; they share the processor.
+The limit is the total time of decoding and the forward pass, each measured alone, since they share
+the processor.
 """
 
 import argparse
@@ -23,7 +24,7 @@ from image_classifier.model import ImageClassifier, build_net
 
 
 def tutorial_loop(classifier: ImageClassifier, folder: Path) -> Callable[[], None]:
-    """Return timm's preprocessing, torchvision's loader and a forward pass in float32."""
+    """Return a loop of timm's preprocessing, torchvision's dataset and a float32 forward pass."""
     net = classifier.net.backbone.net
     config = timm.data.resolve_model_data_config(net)
     loader = DataLoader(ImageFolder(folder, timm.data.create_transform(**config)), BATCH_SIZE)
@@ -37,7 +38,7 @@ def tutorial_loop(classifier: ImageClassifier, folder: Path) -> Callable[[], Non
 
 
 def compare(options: argparse.Namespace) -> list[Row]:
-    """Compare the stream of `train` with a tutorial's loop, and with its limit."""
+    """Compare `compute_features` with a tutorial's loop and with the limit."""
     with tempfile.TemporaryDirectory(dir=output_folder("bench")) as folder:
         feeding.write_photos(Path(folder), feeding.SIZES[0])
         paths = sorted(map(str, Path(folder).rglob("*.jpg")))

@@ -1,7 +1,7 @@
-"""Images per second from a folder of JPEG files to network input: decoded, 224 px, augmented.
+"""Benchmark of data loading, from JPEG files to augmented images of 224 px.
 
-torchvision's classic loader decodes, resizes and augments every image in every epoch. Ours decodes
-once, on all cores and no larger than needed, caches the result, and augments whole batches.
+torchvision's classic pipeline decodes, resizes and augments every image in every epoch. Ours
+decodes once, on all cores and at a reduced size, caches the result, and augments whole batches.
 """
 
 import argparse
@@ -31,12 +31,12 @@ from course_utils.transforms import (
 )
 
 COUNT = 300
-SIZES = ((640, 480), (1600, 1200))  # pixels, of a web page and of a messenger
+SIZES = ((640, 480), (1600, 1200))  # pixels, typical of web pages and messengers
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's
 
 
 def write_photos(folder: Path, size: tuple[int, int]) -> None:
-    """Write JPEG photographs: cutouts, enlarged, on a background with camera noise."""
+    """Write JPEG photographs: enlarged cutouts on backgrounds with camera noise."""
     rng = np.random.default_rng(0)
     sources = sorted(prepare_dataset("cutouts").glob("train/*/*"))
     for number in range(COUNT):
@@ -53,7 +53,7 @@ def write_photos(folder: Path, size: tuple[int, int]) -> None:
 
 
 def plain_loader(photos: Path, num_workers: int) -> DataLoader:
-    """Create torchvision's loader with PIL transforms, as its documentation shows it."""
+    """Create a loader of torchvision's dataset with PIL transforms, as in its documentation."""
     transform = transforms.Compose(
         [
             transforms.Resize((256, 256)),
@@ -81,7 +81,7 @@ def our_loader(photos: Path, cache: str | Path) -> DataLoader:
 
 
 def decode_only(photos: Path, draft: int | None) -> int:
-    """Decode every file on all cores and do nothing else: no loader can be faster."""
+    """Decode every file on all cores and do nothing else, which is the limit for any loader."""
     paths = list(photos.glob("*/*.jpg"))
 
     def decode(path: Path) -> None:
@@ -96,7 +96,7 @@ def decode_only(photos: Path, draft: int | None) -> int:
 
 
 def count(loader: DataLoader) -> int:
-    """Go through a loader once and count its images."""
+    """Iterate over a loader once and count its images."""
     return sum(len(images) for images, _ in loader)
 
 
@@ -107,7 +107,7 @@ def per_second(work: Callable[[], int]) -> float:
 
 
 def compare_size(size: tuple[int, int], rounds: int) -> list[Row]:
-    """Compare the first and the later epochs for photographs of one size (width, height)."""
+    """Compare first and later epochs for photographs of one size (width, height)."""
     with tempfile.TemporaryDirectory(dir=output_folder("bench")) as scratch:
         photos, kept = Path(scratch, "photos"), Path(scratch, "cache")
         photos.mkdir()

@@ -2,9 +2,9 @@
 
 `python -m benchmarks.fine_tuning` fine-tunes the last two stages of EfficientNet-Lite0 on the 187
 photographs of cutouts. The earlier stages stay frozen, so that their activations are computed once.
-Each row is a cross-validation: five runs with different seeds, one per fold. The best of several
-rates is chosen on the same predictions, so its accuracy is optimistic; one at the edge of its grid
-(at_edge) may not be the best rate.
+Each row is a cross-validation: five runs with different seeds, one per fold. The best learning rate
+is selected on the same predictions, so its accuracy is optimistic; if it is at the edge of its grid
+(at_edge), a rate outside the grid may be better.
 """
 
 import argparse
@@ -28,7 +28,7 @@ BATCH = 16
 FOLDS = StratifiedKFold(5, shuffle=True, random_state=0)
 FACTORS = {
     "optimizer": ["SGD", "AdamW"],
-    "head first": [True, False],  # trained on frozen features before the rest joins
+    "head first": [True, False],  # trained on frozen features before the last stages
     "batch norm": ["eval mode", "train mode"],
     "ratio": [0.1, 1.0],  # of the backbone's learning rate to that of the head
 }
@@ -36,7 +36,7 @@ GRIDS = {"SGD": [0.001, 0.01, 0.1], "AdamW": [1e-4, 1e-3, 1e-2, 1e-1]}
 
 
 def split_backbone() -> tuple[nn.Module, nn.Module]:
-    """Divide the network into the stages that stay frozen and the last two."""
+    """Split the network into the stages that stay frozen and the last two."""
     net = build_backbone().net
     early = nn.Sequential(net.conv_stem, net.bn1, *net.blocks[:-1])
     return early.eval(), nn.Sequential(net.blocks[-1], net.conv_head, net.bn2, net.global_pool)
@@ -54,7 +54,7 @@ def load_maps(image_size: int) -> tuple[Tensor, Tensor]:
 
 
 def make_optimizer(recipe: dict, tail: nn.Module, head: nn.Module) -> torch.optim.Optimizer:
-    """Make an optimizer with a learning rate for the last stages and one for the head."""
+    """Create an optimizer with separate learning rates for the last stages and the head."""
     groups = [
         {"params": tail.parameters(), "lr": recipe["rate"] * recipe["ratio"]},
         {"params": head.parameters(), "lr": recipe["rate"]},
@@ -107,7 +107,7 @@ def fine_tune(maps: Tensor, targets: Tensor, recipe: dict, epochs: int) -> nn.Mo
 
 
 def out_of_fold(maps: Tensor, targets: Tensor, recipe: dict, epochs: int) -> Tensor:
-    """Predict each image by a network that was not trained on it."""
+    """Predict each image with a network that was not trained on it."""
     predictions = torch.empty_like(targets)
     for seed, (train, test) in enumerate(FOLDS.split(targets, targets)):
         seed_everything(seed)
@@ -119,14 +119,14 @@ def out_of_fold(maps: Tensor, targets: Tensor, recipe: dict, epochs: int) -> Ten
 
 @torch.no_grad()
 def out_of_fold_frozen(maps: Tensor, targets: Tensor) -> Tensor:
-    """Predict each image by logistic regression on frozen features, in the same folds."""
+    """Predict each image with logistic regression on frozen features, in the same folds."""
     features = split_backbone()[1].eval()(maps[:, 0])
     head = LogisticRegression(max_iter=1000)
     return torch.from_numpy(cross_val_predict(head, features.numpy(), targets.numpy(), cv=FOLDS))
 
 
 def best_rates(table: pd.DataFrame) -> pd.DataFrame:
-    """Select the most accurate rate of each recipe, and tell whether it is the grid's edge."""
+    """Select the most accurate rate of each recipe; at_edge marks rates at the edge of the grid."""
     best = table.loc[table.groupby(list(FACTORS), sort=False)["accuracy"].idxmax()]
     edges = best["optimizer"].map(lambda name: (GRIDS[name][0], GRIDS[name][-1]))
     pairs = zip(best["rate"], edges, strict=True)
@@ -134,7 +134,7 @@ def best_rates(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def main() -> None:
-    """Run the ablation; print and write every row as it is measured."""
+    """Run the ablation; print each row as it is measured, and write the table at the end."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.fine_tuning", description=__doc__)
     parser.add_argument("--epochs", type=int, default=4)
     parser.add_argument("--image-size", type=int, default=128)

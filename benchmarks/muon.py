@@ -8,8 +8,8 @@ from torch.optim import Optimizer
 
 
 def orthogonalize(matrix: Tensor, steps: int = 3) -> Tensor:
-    """Bring all singular values near 1: approximate U V^T of a matrix U S V^T without its SVD."""
-    # From Jordan (2024): small values grow fast and end between 0.7 and 1.2, not exactly at 1.
+    """Bring all singular values near 1: approximate U V^T of a matrix U S V^T without an SVD."""
+    # From Jordan (2024): small values grow quickly and end between 0.7 and 1.2, not exactly at 1.
     a, b, c = 3.4445, -4.7750, 2.0315
     tall = len(matrix) > matrix.shape[1]
     wide = matrix.T if tall else matrix  # its products are smaller
@@ -24,8 +24,8 @@ class Muon(Optimizer):
     """Orthogonalized momentum for convolutions, SGD with Nesterov momentum for everything else.
 
     The momentum of a convolution, as a matrix with one row per filter, is orthogonalized, so that
-    the weights move equally in all directions (Jordan et al. 2024). A step turns them by the
-    fraction `lr` of their norm, which is kept: before batch norm, it has no effect.
+    the weights move equally in all directions (Jordan et al. 2024). The length of a step is the
+    fraction `lr` of their norm, which is kept constant: before batch norm, it has no effect.
     """
 
     def __init__(self, params: Iterable, lr: float = 0.1, weight_decay: float = 0.0) -> None:

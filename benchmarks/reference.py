@@ -1,4 +1,4 @@
-"""The reference of each comparison: the code of popular tutorials, plainly written."""
+"""Reference implementations: code as in popular tutorials."""
 
 import time
 from collections.abc import Iterator
@@ -57,7 +57,7 @@ def train(
     batch_size: int,
     epochs: int,
 ) -> Curve:
-    """Train as tutorials do: a loader that opens images one by one, and a loop.
+    """Train as tutorials do, with a loader that opens images one by one, and a plain loop.
 
     Yields:
         After each epoch, the seconds of training so far (without evaluation) and the accuracy.

@@ -1,4 +1,4 @@
-"""Epochs of `fit` against a bare loop, and against the loops of other libraries."""
+"""Benchmark of `fit` against a bare loop and the training loops of other libraries."""
 
 import argparse
 import contextlib
@@ -22,7 +22,7 @@ SETTINGS = ((64, 16), (32, 2))  # batch size, width of the network
 
 
 def bare_loop(net: nn.Module, train: DataLoader, val: DataLoader) -> None:
-    """Train and evaluate with nothing but torch."""
+    """Train and evaluate in plain torch."""
     optimizer = torch.optim.AdamW(net.parameters(), lr=1e-3)
     for _ in range(EPOCHS):
         loss_sum = correct = 0
@@ -101,14 +101,14 @@ def fastai_learner(net: nn.Module, train: DataLoader, val: DataLoader) -> None:
 
 
 def compare(options: argparse.Namespace) -> list[Row]:
-    """Give each loop the same network, the same images and the same order."""
+    """Time each loop with the same network, images and order."""
     sets = load_in_memory("fashion-mini", 28)
     loops: dict[str, Callable] = {"bare loop": bare_loop, "fit": fit}
     for name, loop in {"lightning": lightning_trainer, "fastai": fastai_learner}.items():
         try:
             importlib.import_module(name)
             loops[name] = loop
-        except Exception as error:  # not installed, or not made for this version of torch
+        except Exception as error:  # not installed, or not compatible with this torch
             print(f"    skipped: {name} ({error})")
 
     def measure(loop: Callable, batch_size: int, width: int) -> float:

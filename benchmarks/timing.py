@@ -1,4 +1,4 @@
-"""What all comparisons share: alternating runs, medians, ratios, and a table."""
+"""Utilities of all comparisons: alternating runs, medians, ratios, and a table."""
 
 import os
 import platform
@@ -23,7 +23,7 @@ class Row:
 
     Attributes:
         value: The median of all runs.
-        ratio: How many times as good as the first contender of the comparison.
+        ratio: The improvement factor over the first contender of the comparison.
     """
 
     comparison: str
@@ -36,10 +36,10 @@ class Row:
 
 
 def alternate(contenders: Mapping[str, Callable[[], float]], rounds: int) -> dict[str, list[float]]:
-    """Run the contenders in turns, so that a slow minute of the machine affects all of them.
+    """Alternate between the contenders, so that a slow minute of the machine affects all of them.
 
-    Every other round goes backwards: what a contender leaves behind, such as a warm processor,
-    does not always affect the same one.
+    Every other round runs in reverse order, so that aftereffects of a contender, such as a hot
+    processor, do not always affect the same one.
 
     Returns:
         All values by contender.
@@ -83,7 +83,7 @@ def rows(
 
 
 def table(found: list[Row]) -> str:
-    """Format the rows for reading."""
+    """Format the rows as a table."""
     frame = pd.DataFrame([asdict(row) for row in found]).drop(columns="runs")
     frame["value"] = frame.value.map("{:,.4g}".format)
     frame["ratio"] = frame.ratio.map("{:.2f}x".format)
@@ -91,7 +91,7 @@ def table(found: list[Row]) -> str:
 
 
 def machine() -> dict[str, str | float | None]:
-    """Describe the machine, for the head of every table."""
+    """Describe the machine on which the results were measured."""
     name = platform.processor() or platform.machine()
     info = Path("/proc/cpuinfo")
     if info.is_file():

@@ -1,8 +1,8 @@
-"""Seconds of training until a network reaches an accuracy.
+"""Benchmark of the training time until a network reaches an accuracy.
 
-Fashion-MNIST and CIFAR-10 with the code of tutorials, and with the course's: images decoded once,
-augmentation of whole batches, channels last, mixed precision where it is faster, a decaying
-learning rate.
+Fashion-MNIST and CIFAR-10 with the code of tutorials and with that of the course: images decoded
+once, augmentation of whole batches, channels last, mixed precision where it is faster, and a
+decaying learning rate.
 """
 
 import argparse
@@ -41,7 +41,7 @@ Curve = list[tuple[float, float]]  # seconds of training so far, accuracy on the
 class MirrorAverage(nn.Module):
     """Average the logits of an image and its mirror image in eval mode.
 
-    Test-time augmentation in its simplest form. It doubles the time of evaluation.
+    This is the simplest form of test-time augmentation; it doubles the evaluation time.
     """
 
     def __init__(self, net: nn.Module) -> None:
@@ -57,14 +57,14 @@ class MirrorAverage(nn.Module):
 
 @torch.no_grad()
 def whitening_conv(images: Tensor) -> nn.Conv2d:
-    """Compute a frozen first layer from some thousand normalized training images (Page 2019).
+    """Compute a frozen first layer from a few thousand normalized training images (Page 2019).
 
     Its filters are the principal components of 2x2 patches, each divided by its standard deviation.
-    Each occurs a second time with the opposite sign, since ReLU removes one half.
+    Each is repeated with the opposite sign, since GELU suppresses negative values.
     """
     patches = F.unfold(images, 2).transpose(1, 2).flatten(0, 1)
     variances, components = torch.linalg.eigh(torch.cov(patches.T).double())
-    # Without the constant, directions that do not vary would become noise.
+    # Without the constant, noise in directions of almost no variance would be amplified.
     filters = (components / (variances + 1e-3).sqrt()).T.flip(0)
     largest = filters.abs().argmax(dim=1, keepdim=True)
     filters = filters * filters.gather(1, largest).sign()  # the sign is arbitrary: fix it
@@ -74,7 +74,7 @@ def whitening_conv(images: Tensor) -> nn.Conv2d:
 
 
 def fast_net(images: Tensor, widths: tuple[int, int, int]) -> nn.Module:
-    """Build a network that learns fast: a whitening convolution and three blocks that halve.
+    """Build a network that trains fast: a whitening convolution and three blocks with pooling.
 
     The architecture of Jordan, "94% on CIFAR-10 in 3.29 Seconds on a Single GPU" (2024), with
     fewer channels.
@@ -132,14 +132,14 @@ def train_fast(
     batch_size: int,
     shift: int = 0,
 ) -> Curve:
-    """Train with the course's means.
+    """Train with the code of the course.
 
     Args:
         widths: See `fast_net`.
-        sets: The keys "train" and "test".
+        sets: The datasets "train" and "test".
         epochs: The learning rate decays to 0 over them.
         batch_size: For training.
-        shift: By how many pixels training images may be moved.
+        shift: Maximum random shift of training images in pixels.
     """
     normalize = scale_and_normalize(*mean_and_std(make_loader(sets["train"], 500)))
     crop = [BatchRandomCrop(sets["train"].images.shape[-1], shift)] if shift else []

@@ -1,4 +1,4 @@
-"""Painted backgrounds for cut-out objects, to test whether a network relies on the background."""
+"""Synthetic backgrounds for cutouts, to test whether a network relies on the background."""
 
 from collections.abc import Sequence
 
@@ -12,7 +12,7 @@ from course_utils.datasets import ImageFiles, InMemoryDataset
 from course_utils.errors import DataError
 from course_utils.image_io import load_image, printable
 
-# Random patches between two RGB colors: (dark, light, patches per column, patches per row).
+# Random colors between two RGB values: (dark, light, rows of patches, columns of patches).
 TEXTURES = {
     "sky": ((70, 130, 205), (205, 228, 250), 6, 3),
     "meadow": ((28, 78, 22), (122, 172, 62), 24, 40),
@@ -34,9 +34,9 @@ def paint_texture(name: str, size: int, generator: np.random.Generator) -> Image
 
 
 def composite(cutout: Image.Image, background: Image.Image) -> tuple[Image.Image, Tensor]:
-    """Paste an RGBA object at the center of an RGB background, over four fifths of its side.
+    """Paste an RGBA cutout centered on an RGB background, scaled to four fifths of its side.
 
-    The second result is a bool tensor of shape (height, width): where the object is.
+    Returns the image and the mask of the object, bool of shape (height, width).
     """
     width, height = background.size
     scale = 0.8 * min(width / cutout.width, height / cutout.height)
@@ -51,17 +51,17 @@ def composite(cutout: Image.Image, background: Image.Image) -> tuple[Image.Image
 def place_on_backgrounds(
     files: ImageFiles, names: Sequence[str | None], size: int, copies: int = 1, seed: int = 0
 ) -> tuple[InMemoryDataset, Tensor]:
-    """Place every object of a dataset of cutouts on `copies` backgrounds of size x size pixels.
+    """Place each cutout of a dataset on `copies` backgrounds of size x size pixels.
 
-    For each image, `names` has a key of `TEXTURES`, or None for a random one. The second result is
-    a bool tensor of shape (count, size, size): where the objects are.
+    `names` has one key of `TEXTURES` per image, or None for a random texture. Returns the dataset
+    and the masks of the objects, bool of shape (count, size, size).
     """
     generator = np.random.default_rng(seed)
     images, masks, targets = [], [], []
     for (path, target), name in zip(files.samples, names, strict=True):
         cutout = load_image(path, mode="RGBA")
         if cutout.getchannel("A").getextrema()[0] == 255:
-            raise DataError(f"{printable(path)} has no transparent parts: it is not a cutout.")
+            raise DataError(f"{printable(path)} has no transparent pixels, so it is not a cutout.")
         for _ in range(copies):
             texture = name or str(generator.choice(list(TEXTURES)))
             image, mask = composite(cutout, paint_texture(texture, size, generator))

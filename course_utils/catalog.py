@@ -1,7 +1,7 @@
-"""The datasets that the course knows by name, and how each becomes a folder of images.
+"""The catalog of datasets, and their preparation as folders of images.
 
 Two datasets come with the package. The others are downloaded once and verified. Every prepared
-dataset has the form that `torchvision.datasets.ImageFolder` reads: `<split>/<class>/<image>`.
+dataset has the layout of `torchvision.datasets.ImageFolder`: `<split>/<class>/<image>`.
 """
 
 import shutil
@@ -19,22 +19,22 @@ from course_utils.errors import DataError
 from course_utils.paths import output_folder
 
 with warnings.catch_warnings():
-    # In a notebook, tqdm warns about widgets for progress bars.
+    # In a notebook, tqdm warns if ipywidgets is not installed.
     warnings.filterwarnings("ignore", "IProgress not found")
     import pooch
 
 ARCHIVES = Path(__file__).parent / "archives"
 CATALOG = tomllib.loads((ARCHIVES / "catalog.toml").read_text(encoding="utf-8"))
-SHEET_COLUMNS = 25  # images per row of fashion-mini's sheets
+SHEET_COLUMNS = 25  # images per row in the sheets of fashion-mini
 
 
 def catalog_table() -> list[dict[str, str]]:
-    """List name, description, need for the network, and license of each dataset."""
+    """List the name, description, network requirement and license of each dataset."""
     return [{"name": name} | entry for name, entry in CATALOG.items()]
 
 
 def find_dataset(data: str | Path) -> Path:
-    """Return the folder of a dataset; `data` is a name of the catalog or the path of a folder."""
+    """Return the folder of a dataset; `data` is a name from the catalog or a path."""
     if str(data) in CATALOG:
         return prepare_dataset(str(data))
     folder = Path(data).expanduser()
@@ -44,12 +44,12 @@ def find_dataset(data: str | Path) -> Path:
 
 
 def prepare_dataset(name: str, root: str | Path | None = None) -> Path:
-    """Write a dataset of the catalog to the folder `root/name`, unless it is there already.
+    """Write a dataset from the catalog to the folder `root/name`, unless it already exists.
 
-    The folder appears when it is complete, even if a run is interrupted or two run at once.
+    The folder is created atomically: interrupted or concurrent runs leave no partial dataset.
     """
     if name not in CATALOG:
-        raise DataError(f"There is no dataset {name!r}; the names are {', '.join(CATALOG)}.")
+        raise DataError(f"There is no dataset {name!r}. Choose from {', '.join(CATALOG)}.")
     root = output_folder("data") if root is None else Path(root)
     folder = root / name
     if folder.is_dir():
@@ -59,14 +59,14 @@ def prepare_dataset(name: str, root: str | Path | None = None) -> Path:
         with tempfile.TemporaryDirectory(prefix=f".{name}-", dir=root) as scratch:
             _build(name, Path(scratch)).rename(folder)
     except (OSError, RuntimeError, ValueError) as error:  # disk, network, or checksum
-        if not folder.is_dir():  # else another process was faster
+        if not folder.is_dir():  # unless another process has just created it
             reason = " ".join(str(error).split())
             raise DataError(f"The dataset {name} could not be prepared: {reason}") from error
     return folder
 
 
 def _build(name: str, scratch: Path) -> Path:
-    """Write a dataset below a temporary folder; return where it lies."""
+    """Write a dataset to a temporary folder; return the folder that contains the splits."""
     entry, complete = CATALOG[name], scratch / "complete"
     if "torchvision" in entry:
         _save_torchvision(getattr(torchvision.datasets, entry["torchvision"]), scratch, complete)
@@ -81,12 +81,12 @@ def _build(name: str, scratch: Path) -> Path:
         _cut_sheets(archive, complete)
     else:
         shutil.unpack_archive(archive, complete)
-    inside = complete / name  # some archives hold one folder of their own name
+    inside = complete / name  # some archives contain a single folder named like the dataset
     return inside if inside.is_dir() else complete
 
 
 def _cut_sheets(archive: Path, folder: Path) -> None:
-    """Cut the sheets of fashion-mini, one per class, into images of 28x28 pixels."""
+    """Cut the sheets of fashion-mini, one per split and class, into images of 28x28 pixels."""
     with zipfile.ZipFile(archive) as sheets:
         for name in sheets.namelist():
             with sheets.open(name) as file, Image.open(file) as image:
@@ -99,7 +99,7 @@ def _save_torchvision(dataset: type, downloads: Path, folder: Path) -> None:
     for split in ("train", "test"):
         part = dataset(downloads, train=split == "train", download=True)
         images, labels = np.asarray(part.data), np.asarray(part.targets)
-        for label, name in enumerate(part.classes):  # one is T-shirt/top
+        for label, name in enumerate(part.classes):  # T-shirt/top is not a valid folder name
             _save_images(images[labels == label], folder / split / name.replace("/", "-"))
 
 

@@ -14,11 +14,11 @@ from torch.utils.data import DataLoader
 
 from course_utils.errors import TrainingError, WeightsError
 
-PARTS = ("optimizer", "model", "scaler", "scheduler")  # of a `TrainerState`
+PARTS = ("optimizer", "model", "scaler", "scheduler")  # attributes of `TrainerState`
 
 
 def save_checkpoint(run: Any, path: str | Path) -> None:
-    """Write all that a bit-for-bit resume of a `TrainerState` needs, or raise TrainingError."""
+    """Save everything needed to resume a run bit for bit; raise TrainingError if writing fails."""
     state = {key: getattr(run, key).state_dict() for key in PARTS if getattr(run, key) is not None}
     state |= {"history": run.history.rows, "best_weights": run.best_weights, "stop": run.stop}
     state["random"] = get_random_state(run.train_loader)
@@ -29,10 +29,10 @@ def save_checkpoint(run: Any, path: str | Path) -> None:
 
 
 def load_checkpoint(run: Any, path: str | Path) -> None:
-    """Bring a `TrainerState` into the state in which a checkpoint was written."""
+    """Restore a `TrainerState` from a checkpoint."""
     state, name = read_file(path), Path(path).name
     if "optimizer" not in state:
-        raise WeightsError(f"{name} holds weights only, and no run to resume: use load_weights.")
+        raise WeightsError(f"{name} contains only weights, no run to resume: use load_weights.")
     _require_fit(run.model, state["model"], name)
     if ("scheduler" in state) != (run.scheduler is not None):
         raise WeightsError(f"{name} belongs to a different run: only one of them has a scheduler.")
@@ -41,17 +41,17 @@ def load_checkpoint(run: Any, path: str | Path) -> None:
             if part in state:
                 getattr(run, part).load_state_dict(state[part])
         set_random_state(state["random"], run.train_loader)
-    except Exception as error:  # optimizers and schedulers raise many kinds
+    except Exception as error:  # optimizers and schedulers raise many types of errors
         raise WeightsError(f"{name} belongs to a different run: {error}.") from error
     run.history.rows[:] = state["history"]
     run.best_weights, run.stop = state["best_weights"], state["stop"]
 
 
 def save_atomically(state: dict[str, Any], path: str | Path) -> None:
-    """Write a state dict; a crash while writing leaves the previous file as it was."""
+    """Write a state dict atomically: a crash leaves the previous file unchanged."""
     path = Path(path)
     partial = path.with_name(f".{path.name}.partial")
-    # Ctrl-C or a full disk while torch.save writes to a file can end the process; not in memory.
+    # If torch.save writes to a file itself, Ctrl-C or a full disk can crash the process.
     buffer = io.BytesIO()
     torch.save(state, buffer)
     try:
@@ -69,27 +69,27 @@ def save_atomically(state: dict[str, Any], path: str | Path) -> None:
 
 
 def load_weights(model: nn.Module, path: str | Path) -> None:
-    """Load the weights of a file that `fit` or `save_atomically` wrote; see `read_weights`."""
+    """Load weights from a file written by `fit` or `save_atomically`; see `read_weights`."""
     load_into(model, read_weights(path), Path(path).name)
 
 
 def load_into(model: nn.Module, weights: dict[str, Tensor], name: str) -> None:
-    """Load weights from the file `name` if all of them fit; otherwise raise WeightsError."""
+    """Load weights read from the file `name`; raise WeightsError unless all of them fit."""
     _require_fit(model, weights, name)
     model.load_state_dict(weights)
 
 
 def read_weights(path: str | Path) -> dict[str, Tensor]:
-    """Read a plain state dict, or the weights of a checkpoint: the best ones of early stopping."""
+    """Read a state dict, or the weights of a checkpoint (with early stopping, the best ones)."""
     state = read_file(path)
     weights = state.get("best_weights") or state.get("model", state)
     if not isinstance(weights, dict) or not all(isinstance(v, Tensor) for v in weights.values()):
-        raise WeightsError(f"{Path(path).name} holds no weights by name, and was not loaded.")
+        raise WeightsError(f"{Path(path).name} does not contain a state dict and was not loaded.")
     return weights
 
 
 def read_file(path: str | Path) -> dict[str, Any]:
-    """Read a dictionary of tensors, numbers and text to the CPU; no code in the file is run."""
+    """Load a dictionary of tensors, numbers and strings on the CPU; no code in the file is run."""
     path = Path(path)
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
@@ -97,16 +97,16 @@ def read_file(path: str | Path) -> dict[str, Any]:
         raise WeightsError(f"There is no file {path}.") from None
     except (IsADirectoryError, PermissionError) as error:
         raise WeightsError(f"{path.name} could not be read: {error.strerror}.") from error
-    except Exception as error:  # torch raises many kinds, also OSError, for damaged files
+    except Exception as error:  # many types, including OSError, for damaged files
         message = f"{path.name} is damaged or holds more than weights, and was not loaded."
         raise WeightsError(message) from error
     if not isinstance(state, dict):
-        raise WeightsError(f"{path.name} holds no weights by name, and was not loaded.")
+        raise WeightsError(f"{path.name} does not contain a state dict and was not loaded.")
     return state
 
 
 def _require_fit(model: nn.Module, weights: dict[str, Any], name: str) -> None:
-    """Refuse weights that do not fit; `load_state_dict` does so after loading those that fit."""
+    """Raise WeightsError before anything is loaded; `load_state_dict` first loads what fits."""
     own = {key: tuple(value.shape) for key, value in model.state_dict().items()}
     given = {key: tuple(getattr(value, "shape", ())) for key, value in weights.items()}
     for key in own | given:
@@ -118,7 +118,7 @@ def _require_fit(model: nn.Module, weights: dict[str, Any], name: str) -> None:
 
 
 def get_random_state(loader: DataLoader) -> dict[str, Any]:
-    """Collect the states of all random generators that training uses, also those of a loader."""
+    """Return the states of all random generators that training uses, including the loader's."""
     name, keys, *rest = np.random.get_state()  # noqa: NPY002
     return {
         "python": random.getstate(),
@@ -131,7 +131,7 @@ def get_random_state(loader: DataLoader) -> dict[str, Any]:
 
 
 def set_random_state(state: dict[str, Any], loader: DataLoader) -> None:
-    """Restore what `get_random_state` returned, for the same loader or an equal one."""
+    """Restore the states from `get_random_state`, for the same loader or one built alike."""
     random.setstate(state["python"])
     np.random.set_state(state["numpy"])  # noqa: NPY002
     torch.set_rng_state(state["torch"])
@@ -143,6 +143,6 @@ def set_random_state(state: dict[str, Any], loader: DataLoader) -> None:
 
 
 def _generators(loader: DataLoader) -> list[torch.Generator]:
-    """Find the generators that decide the order of a loader."""
+    """Return the generators that determine the order of a loader."""
     found = [loader.generator, getattr(loader.sampler, "generator", None)]
     return [generator for generator in found if generator is not None]

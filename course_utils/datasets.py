@@ -1,7 +1,7 @@
-"""Images and their labels: from a folder, from a label file, or all in memory.
+"""Datasets of labeled images, on disk or in memory.
 
-Every dataset has the attributes of `torchvision.datasets.ImageFolder`: `classes`, `class_to_idx`,
-`targets` and `transform`, on disk also `samples`; `dataset[i]` is `(image, label)`.
+Both kinds have the attributes `classes`, `class_to_idx`, `targets` and `transform` of
+`torchvision.datasets.ImageFolder`, on disk also `samples`; `dataset[i]` is `(image, label)`.
 """
 
 import hashlib
@@ -37,7 +37,7 @@ SPLIT_OF = {
 
 @dataclass(eq=False, repr=False)
 class ImageFiles(Dataset):
-    """Image files with labels, loaded in one mode: by default "L" if all are gray, else "RGB"."""
+    """Labeled image files, loaded in one mode: by default "L" if all are grayscale, else "RGB"."""
 
     samples: list[tuple[str, int]]  # path and class index
     classes: list[str]
@@ -61,7 +61,7 @@ class ImageFiles(Dataset):
         return f"ImageFiles: {len(self)} images of {len(self.classes)} classes"
 
     def subset(self, indices: Iterable[int], transform: Callable | None = None) -> "ImageFiles":
-        """Select images; unlike `torch.utils.data.Subset`, each part has its own transform."""
+        """Select images; unlike `torch.utils.data.Subset`, a subset has its own transform."""
         samples = [self.samples[index] for index in indices]
         return ImageFiles(samples, self.classes, transform, self.mode)
 
@@ -71,7 +71,7 @@ def image_folder(
 ) -> ImageFiles:
     """List a folder with one subfolder per class, as `torchvision.datasets.ImageFolder` does.
 
-    Hidden folders, `__MACOSX`, and links that lead back to the root are not classes.
+    Hidden folders, `__MACOSX`, and links that lead back to the root are ignored.
     """
     files = {folder.name: image_files(folder) for folder in subfolders(root)}
     if len(files) < 2:
@@ -84,10 +84,10 @@ def image_folder(
 
 @dataclass(eq=False, repr=False)
 class InMemoryDataset(Dataset):
-    """All images decoded once, as one uint8 tensor: the fastest way to train on small images.
+    """Images decoded once into one uint8 tensor: the fastest way to train on small images.
 
-    A loader gets whole batches from `__getitems__` and must not stack them again: `make_loader`
-    takes care of that, another `DataLoader` needs `collate_fn=InMemoryDataset.collate`.
+    `__getitems__` returns whole batches, which must not be collated again: `make_loader` handles
+    this; any other `DataLoader` needs `collate_fn=InMemoryDataset.collate`.
     """
 
     images: Tensor  # uint8, of shape (count, channels, height, width)
@@ -138,8 +138,8 @@ class InMemoryDataset(Dataset):
         """Decode image files, ignoring their transform, with as many threads as torch uses.
 
         `resize` resizes PIL images to a common size, without randomness. With a `draft` size (see
-        `load_image`), a transform of torchvision gets tensors, which is faster and differs by 1 of
-        255. A folder `cache` keeps the results until a file or its decoding changes.
+        `load_image`), torchvision transforms get tensors, which is faster; pixel values may differ
+        by 1. The folder `cache` stores the results until a file or the decoding changes.
         """
 
         def to_tensor(image: Image.Image) -> Tensor:
@@ -147,7 +147,7 @@ class InMemoryDataset(Dataset):
                 return resize(F.pil_to_tensor(image))
             return F.pil_to_tensor(resize(image))
 
-        def decode_all() -> Iterator[Tensor]:  # Pillow lets threads work at the same time
+        def decode_all() -> Iterator[Tensor]:  # Pillow releases the GIL
             with ThreadPoolExecutor(torch.get_num_threads()) as threads:
                 yield from threads.map(
                     lambda path: to_tensor(load_image(path, dataset.mode, draft)), paths
@@ -156,24 +156,24 @@ class InMemoryDataset(Dataset):
         paths = [path for path, _ in dataset.samples]
         if cache is None:
             images = torch.stack(list(decode_all()))
-        else:  # what a transform does is seen best in what it makes of an image
+        else:  # identify the transform by its output for a test image
             probe = to_tensor(Image.linear_gradient("L").resize((97, 61)).convert(dataset.mode))
             file = Path(cache, f"{_fingerprint(paths, dataset.mode, draft, probe.tolist())}.npy")
             if not file.exists():
                 _write_images(decode_all(), (len(dataset), *probe.shape), file)
-            images = torch.from_numpy(np.load(file, mmap_mode="c"))  # writes stay in memory
+            images = torch.from_numpy(np.load(file, mmap_mode="c"))  # copy-on-write
         return cls(images, torch.tensor(dataset.targets), dataset.classes, **transforms)
 
 
 def _fingerprint(paths: list[str], *settings: object) -> str:
-    """Make a name that changes with the files and with what is done to them."""
+    """Compute a name that changes with the files and with the settings."""
     stats = [os.stat(path) for path in paths if os.path.exists(path)]
     files = [*map(os.path.abspath, paths)], [(stat.st_size, stat.st_mtime_ns) for stat in stats]
     return hashlib.sha256(repr((settings, files)).encode()).hexdigest()[:16]
 
 
 def _write_images(images: Iterable[Tensor], shape: tuple[int, ...], file: Path) -> None:
-    """Write images into a `.npy` file one by one; the file appears when it is complete."""
+    """Write images one by one to a `.npy` file, which is created atomically."""
     file.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=file.parent) as folder:
         with open(Path(folder, file.name), "wb") as stream:
@@ -191,7 +191,7 @@ def make_loader(
     sampler: Sampler | None = None,
     num_workers: int = 0,
 ) -> DataLoader:
-    """Make a loader of batches (images, targets) whose order depends only on the seed."""
+    """Create a loader of batches (images, targets) whose order depends only on the seed."""
     base = dataset
     while isinstance(base, Subset):
         base = base.dataset
@@ -203,15 +203,15 @@ def make_loader(
         num_workers=num_workers,
         generator=torch.Generator().manual_seed(seed),
         collate_fn=getattr(base, "collate", None),
-        # Copies to a GPU are faster from pinned memory; without one, pinning only warns.
+        # Copies to a GPU are faster from pinned memory; without a GPU, pinning only warns.
         pin_memory=torch.cuda.is_available(),
     )
 
 
 def split_folders(root: str | Path) -> dict[str, Path]:
-    """Find train/, val/ and test/ (or other usual names); empty if the classes lie in the root.
+    """Find train/, val/ and test/, or other common names; empty if the root contains the classes.
 
-    Only a folder that holds class folders is a split: a folder `train` with images is a class.
+    Only a folder that contains class folders is a split: a folder `train` with images is a class.
     """
     found = {}
     for folder in subfolders(root):
@@ -226,11 +226,12 @@ def split_folders(root: str | Path) -> dict[str, Path]:
 
 
 def load_splits(data: str | Path, mode: str | None = None, seed: int = 0) -> dict[str, ImageFiles]:
-    """Return the splits "train", "val" and "test" of a dataset.
+    """Load the splits "train", "val" and "test" of a dataset.
 
-    What is missing is split off, stratified: a folder without splits, or with only train/, is
-    divided 60 : 20 : 20; a missing validation set is a fifth of the training set. Without test/,
-    the validation set becomes the test set. The mode is "L" if all images are gray, else "RGB".
+    Missing splits are created, stratified by class: a folder without splits, or with only train/,
+    is split 60:20:20; a missing validation set is a fifth of the training set. Without test/, the
+    validation set becomes the test set. The default mode is "L" if all images are grayscale, else
+    "RGB".
     """
     root = find_dataset(data)
     parts = {split: image_folder(path, mode="RGB") for split, path in split_folders(root).items()}
@@ -239,7 +240,9 @@ def load_splits(data: str | Path, mode: str | None = None, seed: int = 0) -> dic
         parts = _divide(whole, {"train": 0.6, "val": 0.2, "test": 0.2}, seed)
     for split, part in parts.items():
         if odd := set(part.classes) ^ set(parts["train"].classes):
-            raise DataError(f"In {root}, {split} and train differ in {', '.join(sorted(odd))}.")
+            raise DataError(
+                f"In {root}, {split} and train have different classes: {', '.join(sorted(odd))}."
+            )
     if "test" not in parts:
         parts["test"] = parts.pop("val")
     if "val" not in parts:
@@ -259,9 +262,9 @@ def _divide(dataset: ImageFiles, fractions: dict[str, float], seed: int) -> dict
 def stratified_split(
     targets: Sequence[int | str], fractions: dict[str, float], seed: int = 0
 ) -> dict[str, list[int]]:
-    """Divide indices at random so that every part has the same mix of classes.
+    """Split indices at random so that every part has the same class proportions.
 
-    The fractions of the parts add up to 1. Every class is in every part; the indices are ascending.
+    The fractions must add up to 1. Every part contains every class; its indices are ascending.
     """
     shares = np.array(list(fractions.values()))
     if not (shares > 0).all() or not abs(shares.sum() - 1) < 1e-6:
@@ -275,7 +278,7 @@ def stratified_split(
         if count < len(parts):
             raise DataError(f"Class {label} has {count} images, too few for {len(parts)} parts.")
         cuts = np.round(np.cumsum(shares)[:-1] * count).astype(int)
-        for number in range(len(cuts)):  # at least one for each part
+        for number in range(len(cuts)):  # at least one image in each part
             least = cuts[number - 1] + 1 if number else 1
             cuts[number] = np.clip(cuts[number], least, count - len(cuts) + number)
         for name, chosen in zip(parts, np.split(indices, cuts), strict=True):
@@ -293,8 +296,8 @@ def load_in_memory(
 ) -> dict[str, InMemoryDataset]:
     """Load the splits of a dataset, resized to squares and normalized; see `load_splits`.
 
-    About `max_images` per split are kept, for quick trials. `transform` replaces normalization by
-    the mean and standard deviation of the training images.
+    At most about `max_images` per split are kept, for quick experiments. `transform` replaces the
+    normalization with the mean and standard deviation of the training images.
     """
     parts = load_splits(data, mode, seed)
     if max_images is not None:
@@ -308,7 +311,7 @@ def load_in_memory(
 
 
 def first_of_each_class(dataset: ImageFiles, max_images: int) -> ImageFiles:
-    """Keep the first images of each class, about `max_images` in all and at least two per class."""
+    """Keep the first images of each class: about `max_images` in total, at least two per class."""
     per_class = max(2, max_images // len(dataset.classes))
     targets = np.array(dataset.targets)
     chosen = [np.flatnonzero(targets == label)[:per_class] for label in np.unique(targets)]

@@ -1,8 +1,8 @@
-"""The errors whose messages are meant for users: one sentence with what is wrong and what to do."""
+"""Errors with messages for users, which say what is wrong and what to do."""
 
 
 class CourseError(Exception):
-    """Something a user can fix."""
+    """Base class of errors that a user can fix."""
 
 
 class DataError(CourseError, ValueError):
@@ -14,6 +14,6 @@ class WeightsError(CourseError):
 
 
 class TrainingError(CourseError):
-    """Training cannot continue; `history` has the completed epochs if `fit` raised the error."""
+    """Training cannot continue; `history` has the complete epochs if `fit` raised the error."""
 
     history = None

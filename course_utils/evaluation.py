@@ -1,7 +1,7 @@
 """Evaluate a trained network: metrics, their uncertainty, errors, and calibration.
 
-Targets and predictions are class indices of shape (count,), probabilities and logits have shape
-(count, classes): arrays, lists, or tensors on the CPU.
+Targets and predictions are class indices of shape (count,); probabilities and logits have shape
+(count, classes). All may be arrays, lists, or tensors on the CPU.
 """
 
 import warnings
@@ -29,7 +29,7 @@ Values = ArrayLike | Tensor
 def predict_logits(
     model: nn.Module, loader: DataLoader, amp: bool = False
 ) -> tuple[Tensor, Tensor]:
-    """Compute the logits of all images of a loader; return them and the targets, on the CPU."""
+    """Compute the logits of all images in a loader; return logits and targets on the CPU."""
     device = next(model.parameters()).device
     logits, targets = [], []
     with eval_mode(model):
@@ -47,7 +47,7 @@ def predict_logits(
 def top_classes(
     model: nn.Module, image: Tensor, classes: Sequence[str], k: int = 5
 ) -> pd.DataFrame:
-    """List class and probability of the k most probable classes of one image (no batch)."""
+    """List the k most probable classes of one image (channels, height, width)."""
     device = next(model.parameters()).device
     with eval_mode(model):
         probabilities = model(image[None].to(device))[0].softmax(dim=0).tolist()
@@ -62,9 +62,9 @@ def accuracy_interval(correct: int, count: int) -> tuple[float, float]:
 
 
 def class_report(targets: Values, predictions: Values, classes: Sequence[str]) -> pd.DataFrame:
-    """Compute precision, recall, f1, images (of it) and predicted (as it) of each class.
+    """Compute precision, recall, F1, and the counts of images and predictions of each class.
 
-    Without images the recall is NaN, without predictions the precision.
+    Recall is NaN for a class without images, precision for a class that is never predicted.
     """
     targets, predictions = _class_indices(targets, predictions)
     indices = range(len(classes))
@@ -80,16 +80,16 @@ def class_report(targets: Values, predictions: Values, classes: Sequence[str]) -
 
 
 def classification_summary(targets: Values, predictions: Values) -> pd.Series:
-    """Compute metrics that summarize all classes in one number.
+    """Compute metrics over all classes.
 
-    Balanced accuracy is macro recall; averages leave out what is NaN in `class_report`. Kappa
-    (Cohen 1960) and MCC (Matthews 1975) are 0 at chance level; kappa is NaN for a single class.
+    Balanced accuracy is macro-averaged recall; averages skip the NaN values of `class_report`.
+    Kappa (Cohen 1960) and MCC (Matthews 1975) are 0 at chance level; kappa is NaN for one class.
     """
     targets, predictions = _class_indices(targets, predictions)
     score = partial(metrics.precision_recall_fscore_support, zero_division=np.nan)
     precision, recall, f1, _ = score(targets, predictions, average="macro")
     weighted_f1 = score(targets, predictions, average="weighted")[2]
-    with warnings.catch_warnings(action="ignore"):  # scikit-learn warns where there is one class
+    with warnings.catch_warnings(action="ignore"):  # scikit-learn warns if there is only one class
         kappa = metrics.cohen_kappa_score(targets, predictions)
         mcc = metrics.matthews_corrcoef(targets, predictions)
     summary = {
@@ -111,7 +111,7 @@ def bootstrap_interval(
 
     >>> low, high = bootstrap_interval(sklearn.metrics.cohen_kappa_score, targets, predictions)
 
-    The images are sampled with replacement; samples for which the metric is NaN are left out.
+    Images are sampled with replacement; resamples with a metric of NaN are skipped.
     """
     targets, predictions = np.asarray(targets), np.asarray(predictions)
     check_consistent_length(targets, predictions)
@@ -123,9 +123,9 @@ def bootstrap_interval(
 
 
 def mcnemar(targets: Values, first: Values, second: Values) -> float:
-    """Compute the p-value of the exact two-sided test of McNemar (1947).
+    """Compute the p-value of the exact two-sided McNemar test (1947).
 
-    The null hypothesis: both classifiers are equally likely to be the only correct one.
+    Null hypothesis: both classifiers are equally likely to be the only correct one.
     """
     targets, first, second = _class_indices(targets, first, second)
     one_is_correct = (first == targets) != (second == targets)
@@ -134,7 +134,7 @@ def mcnemar(targets: Values, first: Values, second: Values) -> float:
 
 
 def confused_pairs(matrix: np.ndarray, classes: Sequence[str]) -> pd.DataFrame:
-    """List the errors in counts `matrix[true, predicted]`, with their share of the true class."""
+    """List the confused pairs of `matrix[true, predicted]`, with their share of the true class."""
     errors = matrix - np.diag(np.diag(matrix))
     true, predicted = np.nonzero(errors)
     names, counts = np.asarray(classes, dtype=object), errors[true, predicted]
@@ -144,7 +144,7 @@ def confused_pairs(matrix: np.ndarray, classes: Sequence[str]) -> pd.DataFrame:
 
 
 def misclassified(probabilities: Values, targets: Values) -> pd.DataFrame:
-    """List misclassified images by their position in the dataset, the most confident first."""
+    """List misclassified images, most confident first; the index is the position in the dataset."""
     probabilities, targets = _scores(probabilities, targets)
     columns = {"true": targets, "predicted": probabilities.argmax(axis=1)}
     frame = pd.DataFrame(columns | {"probability": probabilities.max(axis=1)})
@@ -155,13 +155,13 @@ def misclassified(probabilities: Values, targets: Values) -> pd.DataFrame:
 def reliability_table(probabilities: Values, targets: Values, bins: int = 10) -> pd.DataFrame:
     """Compare confidence (the probability of the predicted class) with accuracy.
 
-    Each row is a bin (low < confidence <= high, all of the same width) that holds images.
+    Each row is a nonempty bin (low < confidence <= high); all bins have the same width.
     """
     probabilities, targets = _scores(probabilities, targets)
-    # A softmax in reduced precision may end a little above 1.
+    # A softmax in reduced precision may slightly exceed 1.
     if probabilities.min() < 0 or probabilities.max() > 1.01:
         raise ValueError("Probabilities must be from 0 to 1: are these logits, without softmax?")
-    confidence = probabilities.max(axis=1).astype(np.float64)  # sums of float32 would drift
+    confidence = probabilities.max(axis=1).astype(np.float64)  # float32 sums lose precision
     correct = (probabilities.argmax(axis=1) == targets).astype(np.float64)
     edges = np.arange(bins + 1) / bins
     number = np.searchsorted(edges[1:-1], confidence)
@@ -174,19 +174,19 @@ def reliability_table(probabilities: Values, targets: Values, bins: int = 10) ->
 
 
 def expected_calibration_error(probabilities: Values, targets: Values, bins: int = 15) -> float:
-    """Compute the mean distance of confidence and accuracy in the bins (Naeini et al. 2015)."""
+    """Compute the mean gap between confidence and accuracy over all bins (Naeini et al. 2015)."""
     table = reliability_table(probabilities, targets, bins)
     return float(np.average(abs(table["confidence"] - table["accuracy"]), weights=table["count"]))
 
 
 def fit_temperature(logits: Values, targets: Values) -> float:
-    """Find the number to divide logits by so that their softmax is calibrated.
+    """Fit the temperature by which to divide logits to calibrate their softmax.
 
     >>> probabilities = (test_logits / fit_temperature(val_logits, val_targets)).softmax(dim=1)
 
     It minimizes the cross-entropy and is above 1 if the network is overconfident (Guo et al., On
-    Calibration of Modern Neural Networks, 2017). The limits are 0.5 and 10: without them, it would
-    be 0 if all images are classified correctly.
+    Calibration of Modern Neural Networks, 2017). It is limited to 0.5 to 10: otherwise, it would
+    approach 0 if all images are classified correctly.
     """
     logits, targets = (torch.from_numpy(values) for values in _scores(logits, targets))
     logits = logits.double()
@@ -200,10 +200,11 @@ def fit_temperature(logits: Values, targets: Values) -> float:
 def suspicious_labels(probabilities: Values, targets: Values) -> pd.DataFrame:
     """List labels that are probably wrong, with a suggestion, the most suspicious first.
 
-    A simple form of Northcutt et al., Confident Learning (2021). The threshold of a class is its
-    mean probability among the images with its label. A label is suspicious if another class
-    reaches its threshold and is more probable than the label, by a margin. The probabilities must
-    come from networks that were not trained on these images. The index is the image's position.
+    A simplified form of Northcutt et al., Confident Learning (2021). The threshold of a class is
+    its mean probability over the images with its label. A label is suspicious if another class
+    reaches its threshold and is more probable than the label; the margin is the difference. The
+    probabilities must be out-of-sample: from networks that were not trained on these images. The
+    index is the position in the dataset.
     """
     probabilities, targets = _scores(probabilities, targets)
     probabilities = probabilities.astype(np.float64)
@@ -216,25 +217,27 @@ def suspicious_labels(probabilities: Values, targets: Values) -> pd.DataFrame:
     return suspicious.sort_values("margin", ascending=False, kind="stable")
 
 
-# The checks below refuse what NumPy would broadcast, truncate, or turn into a plausible number.
+# NumPy would silently broadcast or truncate the inputs that these checks reject.
 
 
 def _class_indices(*columns: Values) -> list[np.ndarray]:
-    """Return class indices of the same images as int64."""
+    """Check class indices of the same images; return them as int64."""
     arrays = [np.asarray(column) for column in columns]
     check_consistent_length(*arrays)
     for array in arrays:
-        if array.ndim != 1 or np.mod(array, 1).any():  # any() is true for NaN, too
+        if array.ndim != 1 or np.mod(array, 1).any():  # any() is also true for NaN
             raise ValueError("Class indices must be integers: did you forget argmax(dim=1)?")
     return [array.astype(np.int64) for array in arrays]
 
 
 def _scores(scores: Values, targets: Values) -> tuple[np.ndarray, np.ndarray]:
-    """Return scores of shape (count, classes) and class indices of the same images."""
+    """Check scores of shape (count, classes) and class indices of the same images."""
     scores, (targets,) = np.asarray(scores), _class_indices(targets)
     check_consistent_length(scores, targets)
     if scores.ndim != 2 or not 0 <= targets.min() <= targets.max() < scores.shape[1]:
-        raise ValueError(f"{scores.shape} is not one row per image and one column per class.")
+        raise ValueError(
+            f"Scores need one row per image, one column per class, not {scores.shape}."
+        )
     if not np.isfinite(scores).all():
         raise ValueError("Some scores are NaN or infinite: did the training diverge?")
     return scores, targets

@@ -1,4 +1,4 @@
-"""Capture what the layers of a network output.
+"""Capture the outputs of layers of a network.
 
 >>> with capture_activations(model, "features.3") as activations:
 ...     model(images)
@@ -15,10 +15,10 @@ from torch import Tensor, nn
 
 @contextmanager
 def capture_activations(model: nn.Module, *layers: str) -> Iterator[dict[str, Tensor]]:
-    """Collect the outputs of layers while the network runs; the hooks are removed at the end.
+    """Capture the outputs of layers with forward hooks, which are removed at the end.
 
-    The dictionary holds the last output of each layer, if it is a tensor, in the order in which
-    they ran. It is part of the graph: `torch.autograd.grad(score, activations[layer])` works.
+    The dictionary has the last output of each layer, if it is a tensor, in order of execution. The
+    outputs are part of the graph: `torch.autograd.grad(score, activations[layer])` works.
     """
     modules = dict(model.named_modules())
     if unknown := set(layers) - set(modules):
@@ -29,12 +29,12 @@ def capture_activations(model: nn.Module, *layers: str) -> Iterator[dict[str, Te
     def capture(name: str, module: nn.Module, inputs: object, output: object) -> Tensor | None:
         if not isinstance(output, Tensor):
             return None
-        # After frozen layers nothing requires a gradient; the graph then begins here.
+        # After frozen layers, no output requires a gradient; the graph then starts here.
         if torch.is_grad_enabled() and not output.requires_grad:
             output = output.detach().requires_grad_()
         activations.pop(name, None)  # a layer that runs again comes last
         activations[name] = output
-        return output.clone()  # a ReLU that works in place must not change what is kept
+        return output.clone()  # an in-place ReLU must not change the captured tensor
 
     handles = [modules[name].register_forward_hook(partial(capture, name)) for name in layers]
     try:
@@ -45,6 +45,6 @@ def capture_activations(model: nn.Module, *layers: str) -> Iterator[dict[str, Te
 
 
 def border_color(images: Tensor) -> Tensor:
-    """Return the median color along the border of each image, shape (batch, channels, 1, 1)."""
+    """Compute the median color along the border of each image, shape (batch, channels, 1, 1)."""
     rows, columns = images[:, :, [0, -1]].flatten(2), images[:, :, :, [0, -1]].flatten(2)
     return torch.cat([rows, columns], dim=2).median(dim=2).values[:, :, None, None]

@@ -1,4 +1,4 @@
-"""Find what is wrong with a folder of images before a training run does."""
+"""Find problems in a folder of images before training."""
 
 import hashlib
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ from course_utils.image_io import image_files, is_image_name, load_image, printa
 from course_utils.progress import progress
 
 THUMBNAIL = 16  # pixels
-# From RGB, as in JPEG, whose compression changes chroma more than luma.
+# From RGB to YCbCr, as in JPEG, whose compression changes chroma more than luma.
 LUMA_AND_CHROMA = np.array(
     [[0.299, -0.169, 0.5], [0.587, -0.331, -0.419], [0.114, 0.5, -0.081]], dtype=np.float32
 )
@@ -32,18 +32,18 @@ class _Picture:
     file: str  # relative to the root
     split: str  # "" if there are no splits
     label: str
-    digest: str = ""  # "" if it cannot be read
+    digest: str = ""  # "" if unreadable
     thumbnail: np.ndarray | None = None
 
 
 def check_folder(root: str | Path) -> pd.DataFrame:
-    """Look through a folder of images for what breaks a training run or makes its results wrong.
+    """Find problems in a folder of images that break training or invalidate its results.
 
-    The folder holds one subfolder per class, or such folders in train/, val/ and test/.
+    The folder contains one subfolder per class, or such folders in train/, val/ and test/.
 
     Returns:
-        One row per finding, the worst first: level ("error", "warning" or "note"), problem, file
-        (relative to the root), detail. Of a group of duplicates, all but the first have a row.
+        One row per finding, the most severe first: level ("error", "warning" or "note"), problem,
+        file (relative to the root), detail. In a group of duplicates, all but the first have a row.
     """
     root, findings, pictures = Path(root), [], []
     folders = split_folders(root) or {"": root}
@@ -77,7 +77,7 @@ def check_folder(root: str | Path) -> pd.DataFrame:
 
 
 def _check_layout(folder: Path, classes: dict[str, list[str]], expected: set[str]) -> list[Finding]:
-    """Check the folders of a split, whose image files are given by class."""
+    """Check the folders of a split; `classes` lists the image files by class."""
     findings = []
     for name in sorted(expected):
         if name not in classes:
@@ -95,7 +95,7 @@ def _check_layout(folder: Path, classes: dict[str, list[str]], expected: set[str
 
 
 def _is_ignored_image(name: str) -> bool:
-    """Say whether a file is an image with an extension that `ImageFolder` ignores."""
+    """Return whether a file is an image with an extension that `ImageFolder` ignores."""
     extensions = Image.registered_extensions().keys() | {".heic", ".heif"}
     return Path(name).suffix.lower() in extensions and not is_image_name(name) and name[0] != "."
 
@@ -109,10 +109,10 @@ def _check_file(picture: _Picture) -> list[Finding]:
         detail = str(error).replace(printable(path), printable(path.name))
         return [("error", "unreadable", path, detail)]
     picture.digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    # A filter wider than a pixel, so that a copy of another size has almost the same thumbnail.
+    # Lanczos averages over neighboring pixels, so that resized copies have similar thumbnails.
     image = image.resize((THUMBNAIL, THUMBNAIL), Image.Resampling.LANCZOS)
     picture.thumbnail = np.asarray(image)
-    with suppress(Exception), Image.open(path) as image:  # damaged metadata is no finding
+    with suppress(Exception), Image.open(path) as image:  # damaged metadata is not a finding
         kind = "JPEG" if image.format == "MPO" else image.format  # JPEG with a preview
         if Image.registered_extensions().get(path.suffix.lower()) != kind:
             findings.append(("warning", "wrong extension", path, f"holds {kind} data"))
@@ -125,7 +125,7 @@ def _check_file(picture: _Picture) -> list[Finding]:
 
 
 def _find_duplicates(problem: str, pictures: list[_Picture], groups: Sequence) -> list[Finding]:
-    """Compare each picture with the first of its group, of the earliest split and class."""
+    """Compare each image with the first of its group, from the earliest split and class."""
     findings, firsts = [], {}
     for picture, group in zip(pictures, groups, strict=True):
         other = firsts.setdefault(group, picture)
@@ -141,26 +141,26 @@ def _find_duplicates(problem: str, pictures: list[_Picture], groups: Sequence) -
 
 
 def find_near_duplicates(thumbnails: np.ndarray) -> np.ndarray:
-    """Group images that are almost the same: rescaled, recompressed, brightened.
+    """Group near duplicates: rescaled, recompressed or brightened copies.
 
-    Brightness and contrast are normalized, color is not. Two near duplicates differ little on
-    average and nowhere much, unlike two objects in front of the same fixed camera.
+    Brightness and contrast are normalized, color is not. Near duplicates differ little both on
+    average and in every pixel, unlike photographs of two objects from the same fixed camera.
 
-    The thumbnails are RGB images of shape (count, height, width, 3). The result is a group number
-    for each; near duplicates of near duplicates are in the same group.
+    The thumbnails are RGB images of shape (count, height, width, 3). Returns a group number for
+    each; near duplicates of near duplicates are in the same group.
     """
     count, height, width = thumbnails.shape[:3]
     vectors = thumbnails.reshape(count, height * width, 3).astype(np.float32) @ LUMA_AND_CHROMA
     vectors[:, :, 0] -= vectors[:, :, 0].mean(axis=1, keepdims=True)
     spread = np.sqrt(vectors.var(axis=1).sum(axis=1))
-    textured = np.flatnonzero(spread > 0.01)  # images of a single color are no copies
+    textured = np.flatnonzero(spread > 0.01)  # images of a single color are not copies
     if not len(textured):
         return np.arange(count)
     vectors = vectors.reshape(count, -1)[textured] / spread[textured, None]
     radius, groups = 0.15 * np.sqrt(height * width), np.arange(count)
     for start in range(0, len(vectors), 256):  # all distances at once would not fit into memory
         distances = euclidean_distances(vectors[start : start + 256], vectors[start:])
-        for row, close in enumerate(distances < radius + 0.01, start):  # up to rounding
+        for row, close in enumerate(distances < radius + 0.01, start):  # up to floating-point error
             near = start + np.flatnonzero(close)
             near = near[groups[textured[near]] != groups[textured[row]]]
             change = vectors[near] - vectors[row]

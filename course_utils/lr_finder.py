@@ -21,14 +21,15 @@ def learning_rate_range_test(
     high: float = 1.0,
     steps: int = 100,
 ) -> pd.DataFrame:
-    """Train for a few steps while the learning rate grows, to see which rates work (Smith 2015).
+    """Train for `steps` batches with an exponentially increasing learning rate (Smith 2015).
 
-    It ends early when the loss diverges. All parameter groups get the same rate. Afterwards, model,
-    optimizer, loader and random generators are as before. Smoothed is a running mean of the loss.
+    The test stops early if the loss diverges. All parameter groups get the same rate. The model,
+    optimizer, loader and random generators are not changed. The column `smoothed` is an
+    exponential moving average of the loss.
     """
     random_state = get_random_state(loader)
     model, optimizer = copy.deepcopy((model, optimizer))  # only the copies are trained
-    if not model.training:  # otherwise, layers in eval mode were frozen by hand
+    if not model.training:  # otherwise, layers in eval mode were frozen deliberately
         model.train()
     device = next(model.parameters()).device
     rates, batches = np.geomspace(low, high, steps), chain.from_iterable(repeat(loader, steps))
@@ -49,8 +50,8 @@ def learning_rate_range_test(
 
 
 def suggest_learning_rate(test: pd.DataFrame) -> float:
-    """Suggest the rate of a range test where the loss falls fastest over the rate's logarithm."""
-    # The first steps are noise, and after the minimum the loss only diverges.
+    """Suggest the rate at which the smoothed loss falls most steeply over the log of the rate."""
+    # The first steps are noisy, and beyond the minimum the loss only diverges.
     until = max(int(test["smoothed"].idxmin()), 5)
     slopes = np.gradient(test["smoothed"][: until + 1], np.log(test["learning_rate"][: until + 1]))
     return float(test["learning_rate"].iloc[int(np.argmin(slopes))])

@@ -17,7 +17,7 @@ class ConvBlock(nn.Sequential):
         """Build the block; a stride of 2 halves height and width."""
         super().__init__(
             nn.Conv2d(in_channels, out_channels, 3, stride=stride, padding=1, bias=False),
-            nn.BatchNorm2d(out_channels),  # would subtract a bias of the convolution
+            nn.BatchNorm2d(out_channels),  # makes a bias of the convolution redundant
             nn.ReLU(),
         )
         if dropout:
@@ -25,7 +25,7 @@ class ConvBlock(nn.Sequential):
 
 
 class AllConvNet(nn.Module):
-    """Convolutions only, for images of any size (Springenberg et al. 2015)."""
+    """An all-convolutional network for images of any size (Springenberg et al. 2015)."""
 
     def __init__(self, in_channels: int, num_outputs: int, dropout: float = 0.1) -> None:
         """Build blocks with strides instead of pooling; a 1x1 convolution is the last layer."""
@@ -64,7 +64,7 @@ class SmallCNN(nn.Module):
 
 
 def initialize_weights(model: nn.Module, scheme: str) -> None:
-    """Sample new weights with one of torch's schemes, such as "kaiming_normal"; biases become 0."""
+    """Initialize weights with `nn.init`, for example "kaiming_normal", and biases with 0."""
     for module in model.modules():
         if isinstance(module, nn.Conv2d | nn.Linear):
             options = {"nonlinearity": "relu"} if scheme.startswith("kaiming") else {}

@@ -1,4 +1,4 @@
-"""Where the course writes: one folder, which git ignores."""
+"""Paths: everything is written to one folder, which git ignores."""
 
 import os
 from contextlib import suppress
@@ -8,7 +8,7 @@ from course_utils.errors import CourseError
 
 
 def repository_root() -> Path | None:
-    """Find the checkout that holds this package; None if it was installed without one."""
+    """Return the checkout that contains this package, or None if it was installed without one."""
     root = Path(__file__).resolve().parents[1]
     is_checkout = (root / "pyproject.toml").is_file() and (root / "notebooks").is_dir()
     return root if is_checkout else None
@@ -32,7 +32,7 @@ def output_folder(*parts: str) -> Path:
 def display_path(path: str | Path) -> str:
     """Shorten a path for display, with forward slashes and without the home folder.
 
-    Inside the checkout it is relative to the root, so a notebook prints the same text everywhere.
+    Inside the checkout it is relative to the root, so that notebooks print the same everywhere.
     """
     path = Path(path).absolute()
     for base, prefix in ((repository_root(), ""), (Path.cwd(), ""), (Path.home(), "~/")):

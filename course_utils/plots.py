@@ -31,8 +31,8 @@ from course_utils.image_io import load_image
 
 PALETTE = "colorblind"
 COLORS = sns.color_palette(PALETTE)
-IMAGE_DPI = 72  # figures full of images make notebooks large
-MAX_ANNOTATED = 25  # classes of a confusion matrix; with more, numbers could not be read
+IMAGE_DPI = 72  # keeps notebooks with many images small
+MAX_ANNOTATED = 25  # classes of a confusion matrix; with more, the numbers would be illegible
 
 Images = Tensor | Sequence
 _subplots = partial(plt.subplots, layout="constrained")
@@ -48,7 +48,7 @@ def show(figure: Figure, alt: str | None = None) -> None:
 
 
 def _finish(figure: Figure, alt: str) -> Figure:
-    """Set the alt text, and draw all text literally: a class may be called a$^$."""
+    """Set the alt text and turn off math text: a class name may contain $."""
     for text in figure.findobj(Text):
         text.set_parse_math(False)
     figure.set_label(alt)
@@ -58,7 +58,7 @@ def _finish(figure: Figure, alt: str) -> Figure:
 def image_grid(
     images: Images, titles: Sequence[str] = (), title: str = "", columns: int = 8, size: float = 1.2
 ) -> Figure:
-    """Draw images of `size` inches side by side, with a title for each of them and for all."""
+    """Draw a grid of images, `size` inches each, with a title for each image and for the figure."""
     columns = max(1, min(columns, len(images)))
     rows = max(1, math.ceil(len(images) / columns))
     height = size * (1.25 if titles else 1.05)
@@ -97,9 +97,9 @@ def _draw(axis: plt.Axes, image: object) -> None:
 
 
 def overlay(image: object, attribution: Tensor, limit: float | None = None) -> np.ndarray:
-    """Draw an attribution map (height, width) over the gray version of an image.
+    """Overlay an attribution map (height, width) on the grayscale version of an image.
 
-    Values below 0 count as 0; `limit`, or else the largest value, is drawn brightest. Returns
+    Negative values are set to 0; `limit`, by default the maximum, gets the brightest color. Returns
     uint8 of shape (height, width, 3).
     """
     pixels, white = _pixels(image)
@@ -114,7 +114,7 @@ def overlay(image: object, attribution: Tensor, limit: float | None = None) -> n
 
 
 def class_distribution(counts: pd.DataFrame, title: str = "Images per class") -> Figure:
-    """Draw the number of images per class, one row per class and one column per split."""
+    """Draw the number of images per class; `counts` has a row per class and a column per split."""
     long = counts.rename_axis("class").reset_index().melt("class", var_name="set")
     figure, axis = _subplots(figsize=(8, 3.6))
     sns.barplot(long, x="class", y="value", hue="set", palette=PALETTE, ax=axis)
@@ -129,7 +129,7 @@ def class_distribution(counts: pd.DataFrame, title: str = "Images per class") ->
 
 
 def training_curves(history: pd.DataFrame, title: str = "Training") -> Figure:
-    """Draw loss and accuracy on training and validation set over the epochs of `History.frame`."""
+    """Draw training and validation loss and accuracy per epoch, from `History.frame`."""
     figure, axes = _subplots(1, 2, figsize=(9.5, 3.6))
     for axis, quantity in zip(axes, ("loss", "accuracy"), strict=True):
         columns = {f"train_{quantity}": "train", f"val_{quantity}": "validation"}
@@ -155,7 +155,7 @@ def curve_gallery(
     title: str = "Training and validation loss",
     limit: float | None = None,
 ) -> Figure:
-    """Draw the losses of many runs, by title and `History.frame`, on one scale up to `limit`."""
+    """Draw loss curves of several runs (`History.frame` by title) on one scale up to `limit`."""
     columns = min(4, len(histories))
     rows = math.ceil(len(histories) / columns)
     size = (2.5 * columns, 2.15 * rows + 0.7)
@@ -197,7 +197,7 @@ def confusion_heatmap(
     values = 100 * matrix / matrix.sum(axis=1, keepdims=True).clip(1) if normalize else matrix
     count = len(classes)
     labels = [name if len(name) <= 18 else name[:17] + "…" for name in map(str, classes)]
-    # Long names take room from the heat map; many classes make its cells small instead of it large.
+    # Long names need space beside the heat map; with many classes, its cells become smaller.
     longest = max(map(len, labels))
     side = min(1.8 + 0.55 * count, 8.0) + 0.07 * max(0, longest - 11)
     figure, axis = _subplots(figsize=(side + 0.8, side))
@@ -209,7 +209,7 @@ def confusion_heatmap(
         fmt="",
         annot_kws={"fontsize": 10 if count <= 12 else 7},
         cmap="Blues",
-        # The square root lifts a few errors above white beside hundreds of correct predictions.
+        # A square-root scale keeps a few errors visible beside hundreds of correct predictions.
         norm=PowerNorm(0.5, vmin=0, vmax=max(values.max(), 1)),
         square=True,
         cbar_kws={"label": unit, "shrink": 0.8},
@@ -250,7 +250,7 @@ def reliability_diagram(table: pd.DataFrame, title: str = "Reliability") -> Figu
 
 
 def save_figure(figure: Figure, folder: str | Path, *parts: str | int) -> Path:
-    """Save a figure as PNG, under a file name that works on every system.
+    """Save a figure as PNG, with a file name that is valid on every operating system.
 
     >>> save_figure(figure, "build/05", "test", "epoch-08", "T-shirt/top").name
     'test-epoch-08-T-shirt_top.png'
@@ -263,7 +263,7 @@ def save_figure(figure: Figure, folder: str | Path, *parts: str | int) -> Path:
 
 
 def health_grid(findings: pd.DataFrame, root: str | Path) -> Figure:
-    """Draw the first twelve files of `health.check_folder(root)`; unreadable ones as a cross."""
+    """Draw the first twelve files of `health.check_folder(root)`, unreadable ones as a cross."""
     root = Path(root)
     rows = [row for row in findings.itertuples() if (root / row.file).is_file()][:12]
     images = [_load_or_cross(root / row.file) for row in rows]

@@ -1,4 +1,4 @@
-"""Progress bars that leave no trace."""
+"""Progress bars that disappear at the end."""
 
 import os
 import sys
@@ -8,10 +8,10 @@ from tqdm import tqdm
 
 
 def progress(iterable: Iterable, description: str, total: int | None = None) -> Iterable:
-    """Show a progress bar on stderr while iterating; it disappears at the end.
+    """Show a progress bar on stderr while iterating.
 
-    Without a terminal or Jupyter, there is a line every 10 seconds. With COURSE_PROGRESS=off, as
-    when notebooks are stored or compared, nothing is shown.
+    Outside a terminal or Jupyter, a line is printed every 10 seconds. COURSE_PROGRESS=off, which
+    the tools set when they execute notebooks, turns it off.
     """
     options = {"delay": 0.5, "leave": False, "disable": os.environ.get("COURSE_PROGRESS") == "off"}
     if not (sys.stderr.isatty() or "ipykernel" in sys.modules):

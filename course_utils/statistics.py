@@ -1,4 +1,4 @@
-"""Count and measure images before training on them."""
+"""Statistics of image datasets."""
 
 from collections.abc import Iterable
 
@@ -12,7 +12,7 @@ from torch.utils.data import Dataset
 
 
 def class_counts(splits: dict[str, Dataset]) -> pd.DataFrame:
-    """Count the images of each class (rows) in each dataset (columns), without opening any."""
+    """Count the images of each class (rows) in each dataset (columns), without opening files."""
     classes = next(iter(splits.values())).classes
     columns = {
         name: np.bincount(np.asarray(dataset.targets, dtype=np.int64), minlength=len(classes))
@@ -24,8 +24,8 @@ def class_counts(splits: dict[str, Dataset]) -> pd.DataFrame:
 def mean_and_std(batches: Iterable[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
     """Compute the mean and standard deviation of each channel over all pixels, scaled to 0..1.
 
-    Averaging the standard deviations of single images, as many tutorials do, gives too small a
-    value: it leaves out how the images differ from each other.
+    Averaging the standard deviations of single images, as many tutorials do, underestimates the
+    standard deviation: it ignores the variation between images.
     """
     scaler = StandardScaler()
     for images, _ in batches:
@@ -36,7 +36,7 @@ def mean_and_std(batches: Iterable[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tens
 
 
 def image_properties(dataset: Dataset) -> pd.DataFrame:
-    """Read path, class, width, height (before EXIF rotation) and mode of every image's header.
+    """Read path, class, width, height (before EXIF rotation) and mode from every image header.
 
     Unreadable files have width and height 0 and the mode "unreadable".
     """
@@ -45,7 +45,7 @@ def image_properties(dataset: Dataset) -> pd.DataFrame:
         try:
             with Image.open(path) as image:
                 width, height, mode = *image.size, image.mode
-        except Exception:  # Pillow raises a dozen kinds of errors for damaged files
+        except Exception:  # Pillow raises a dozen types of errors for damaged files
             width, height, mode = 0, 0, "unreadable"
         rows.append((path, dataset.classes[label], width, height, mode))
     return pd.DataFrame(rows, columns=["path", "class", "width", "height", "mode"])

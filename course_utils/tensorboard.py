@@ -1,4 +1,4 @@
-"""Write a training run for TensorBoard, and read its logs back.
+"""Log a training run for TensorBoard, and read the logs.
 
 >>> logger = TensorBoardLogger("build/logs/first run", {"train": train_loader, "val": val_loader})
 >>> fit(model, train_loader, val_loader, optimizer, epochs=5, callbacks=[logger])
@@ -38,23 +38,23 @@ from course_utils.training import Callback, TrainerState
 PARTS = "scalars images histograms graph confusion_matrix pr_curves embedding text hparams".split()
 QUANTITIES = ("loss", "accuracy")
 GRID_IMAGES = 16
-IMAGE_SIZE = 112  # pixels; smaller images are enlarged, or the browser would blur them
+IMAGE_SIZE = 112  # pixels; smaller images are enlarged so that browsers do not blur them
 EMBEDDED_IMAGES = 500
-SPRITE_SIZE = 32  # pixels per image; browsers refuse sprites of more than 8192 pixels in all
+SPRITE_SIZE = 32  # pixels per image; the sprite may have at most 8192 pixels per side
 DECODERS = {
     "scalars": float,
-    "images": lambda array: Image.open(BytesIO(array[2])),  # after its width and height
+    "images": lambda array: Image.open(BytesIO(array[2])),  # after width and height
     "text": lambda array: array.item().decode(),
 }
 
 
 class TensorBoardLogger(Callback):
-    """Writes everything about a training run that TensorBoard can show.
+    """Logs everything about a training run that TensorBoard can display.
 
-    What is computed on one set of images goes to a run of its own (`<folder>/train`,
-    `<folder>/val`), under the same tag, so that TensorBoard draws both in one chart; the rest goes
-    to `<folder>`. The step is the epoch. A new run replaces earlier logs, a resumed run continues
-    them. Training is the same, bit for bit; `seconds` is the time that logging took.
+    Results on one set of images go to a separate run (`<folder>/train`, `<folder>/val`), under the
+    same tag, so that TensorBoard draws both in one chart; everything else goes to `<folder>`. The
+    step is the epoch. A new run replaces earlier logs, a resumed run continues them. Logging does
+    not change training, bit for bit; `seconds` is the time that it took.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class TensorBoardLogger(Callback):
         hparams: Mapping[str, bool | float | str] | None = None,
         skip: Sequence[str] = (),
     ) -> None:
-        """Log all `PARTS` but `skip`; `loaders` ("train", "val") neither shuffle nor augment."""
+        """Log all `PARTS` except `skip`; `loaders` ("train", "val") must not shuffle or augment."""
         if unknown := set(skip) - set(PARTS):
             raise ValueError(f"There is no part {min(unknown)!r}; choose from {', '.join(PARTS)}.")
         self.folder, self.loaders, self.hparams = Path(folder), dict(loaders), dict(hparams or {})
@@ -74,7 +74,7 @@ class TensorBoardLogger(Callback):
         self._first_step = 1
 
     def on_train_begin(self, run: TrainerState) -> None:
-        """Write what does not change: description, graph and some images."""
+        """Log the description, the graph and sample images."""
         self._first_step = len(run.history) + 1
         if run.history:
             return
@@ -92,7 +92,7 @@ class TensorBoardLogger(Callback):
                     self._add_images(name, "images", loader, epoch=0)
 
     def on_epoch_end(self, run: TrainerState) -> None:
-        """Write what changed in this epoch."""
+        """Log the results of the epoch."""
         epoch, seconds_before = len(run.history), self.seconds
         with self._without_side_effects(run):
             if "scalars" in self.parts:
@@ -110,7 +110,7 @@ class TensorBoardLogger(Callback):
             self._writer().add_scalar("seconds/logging", self.seconds - seconds_before, epoch)
 
     def on_train_end(self, run: TrainerState) -> None:
-        """Write embedding and hyperparameters, and close the files."""
+        """Log the embedding and the hyperparameters, and close the files."""
         with self._without_side_effects(run):
             if run.history and "embedding" in self.parts and self.loaders:
                 self._add_embedding(run.model, epoch=len(run.history))
@@ -132,14 +132,14 @@ class TensorBoardLogger(Callback):
             self.seconds += time.perf_counter() - start
 
     def _writer(self, name: str = "") -> SummaryWriter:
-        """Open a run when it is first needed: TensorBoard would show an empty one."""
+        """Open a run when it is first needed: TensorBoard would also list an empty run."""
         if name not in self._writers:
-            # A resumed run repeats what it logged after its last checkpoint.
+            # A resumed run logs the steps after its last checkpoint again.
             self._writers[name] = SummaryWriter(self.folder / name, purge_step=self._first_step)
         return self._writers[name]
 
     def _describe(self, run: TrainerState) -> str:
-        """Describe a run by a table in Markdown."""
+        """Describe a run in a Markdown table."""
         rows = {
             "what": "value",
             "---": "---",
@@ -173,7 +173,7 @@ class TensorBoardLogger(Callback):
             predictions = probabilities.argmax(dim=1)
             matrix = confusion_matrix(targets, predictions, labels=range(len(classes)))
             figure = plots.confusion_heatmap(matrix, classes, f"{name}, epoch {epoch}")
-            # One scale for all epochs, or the colors could not be compared.
+            # The same color scale for all epochs, so that they can be compared.
             figure.axes[0].collections[0].set_clim(0, matrix.sum(axis=1).max())
             self._writer(name).add_figure("confusion_matrix", figure, epoch)
             recalls = np.diag(matrix) / matrix.sum(axis=1).clip(1)
@@ -185,7 +185,7 @@ class TensorBoardLogger(Callback):
                 self._writer(name).add_pr_curve(f"pr/{title}", targets == label, scores, epoch)
 
     def _add_embedding(self, model: nn.Module, epoch: int) -> None:
-        """Write the input of the last linear layer (or else the logits) for the projector."""
+        """Log the inputs of the last linear layer, or else the logits, for the projector."""
         loader = self.loaders.get("val", next(iter(self.loaders.values())))
         images, targets = _some_images(loader, EMBEDDED_IMAGES)
         inputs: list[Tensor] = []
@@ -204,7 +204,7 @@ class TensorBoardLogger(Callback):
         self._writer().add_embedding(features, names, sprites, epoch, "features", header)
 
     def _add_hparams(self) -> None:
-        """Write the hyperparameters to this run; `SummaryWriter.add_hparams` would add another."""
+        """Log the hyperparameters in this run; `SummaryWriter.add_hparams` would add another."""
         groups, writer = ("val", "train"), self._writer().file_writer
         metrics = [summary_v2.Metric(tag, group=name) for name in groups for tag in QUANTITIES]
         names = [summary_v2.HParam(name) for name in self.hparams]
@@ -220,7 +220,7 @@ def _class_names(loader: DataLoader) -> list[str]:
 
 
 def _some_images(loader: DataLoader, limit: int) -> tuple[Tensor, Tensor]:
-    """Return up to `limit` images from all parts of a dataset, as one batch of its loader."""
+    """Return up to `limit` images, evenly spaced in the dataset, as one batch of its loader."""
     count = len(loader.dataset)
     indices = np.linspace(0, count - 1, min(limit, count)).round().astype(int).tolist()
     subset = Subset(loader.dataset, indices)
@@ -228,13 +228,13 @@ def _some_images(loader: DataLoader, limit: int) -> tuple[Tensor, Tensor]:
 
 
 def _rescale(images: Tensor) -> Tensor:
-    """Rescale each channel to 0..1: how the images were normalized is not known here."""
+    """Rescale each channel to 0..1, since the normalization is not known here."""
     low, high = images.amin(dim=(0, 2, 3), keepdim=True), images.amax(dim=(0, 2, 3), keepdim=True)
     return (images - low) / (high - low).clamp(min=1e-6)
 
 
 def _probabilities(logits: Tensor) -> Tensor:
-    """Return one column per class, also for a single logit."""
+    """Compute probabilities with one column per class, also from a single logit."""
     if logits.shape[1] == 1:
         logits = torch.cat([torch.zeros_like(logits), logits], dim=1)
     return logits.softmax(dim=1).nan_to_num()
@@ -242,15 +242,15 @@ def _probabilities(logits: Tensor) -> Tensor:
 
 def _add_graph(writer: SummaryWriter, model: nn.Module, images: Tensor) -> None:
     """Trace a copy of the network with one image."""
-    with warnings.catch_warnings(action="ignore"):  # torch advises against tracing for other uses
+    with warnings.catch_warnings(action="ignore"):  # of tracing, which do not matter for a graph
         try:
             writer.add_graph(copy.deepcopy(model).cpu().eval(), images)
-        except Exception as error:  # whatever the network itself raises
+        except Exception as error:  # anything that the network raises
             raise CourseError(f"This network cannot be traced ({error}): skip 'graph'.") from error
 
 
 def _add_histograms(writer: SummaryWriter, model: nn.Module, epoch: int) -> None:
-    """Write the weights of each layer, and the gradients that the last batch left."""
+    """Log the weights of each layer and the gradients of the last batch."""
     for name, parameter in model.named_parameters():
         for kind, values in (("weights", parameter), ("gradients", parameter.grad)):
             if values is not None and (values := values[values.isfinite()].detach()).numel():
@@ -258,7 +258,7 @@ def _add_histograms(writer: SummaryWriter, model: nn.Module, epoch: int) -> None
 
 
 def read_tags(folder: str | Path) -> pd.DataFrame:
-    """List run, kind, tag, the number of steps and the last step in all logs below a folder."""
+    """List run, kind, tag, number of steps and last step of all logs below a folder."""
     groups = _read(Path(folder)).groupby(["run", "kind", "tag"])["step"]
     return groups.agg(steps="count", last_step="max").reset_index()
 
@@ -282,8 +282,8 @@ def read_logs(folder: str | Path, kind: str = "scalars") -> pd.DataFrame:
 
 
 def _read(folder: Path) -> pd.DataFrame:
-    """Collect run, kind, tag, step, wall_time and tensor of everything below a folder."""
-    # Files of a run by time, then by number: as text, number 10 would come before number 9.
+    """Read run, kind, tag, step, wall_time and tensor of all values below a folder."""
+    # Sort the files of a run by the numbers in their names: as text, 10 would precede 9.
     files = sorted(
         folder.rglob("*tfevents*"),
         key=lambda file: (file.parent, [int(n) for n in re.findall(r"\d+", file.name)]),
@@ -297,7 +297,7 @@ def _read(folder: Path) -> pd.DataFrame:
             if event.session_log.status == event.session_log.START:  # resumed: steps are repeated
                 rows = [row for row in rows if row[0] != run or row[3] < event.step]
             for value in event.summary.value:
-                # Only the first value of a tag has to say of which kind it is.
+                # Only the first value of a tag has to specify its kind.
                 kind = kinds.setdefault((run, value.tag), value.metadata.plugin_data.plugin_name)
                 rows.append((run, kind, value.tag, event.step, event.wall_time, value.tensor))
     frame = pd.DataFrame(rows, columns=["run", "kind", "tag", "step", "wall_time", "tensor"])

@@ -34,14 +34,14 @@ def seed_everything(seed: int) -> None:
 
 
 def best_device() -> torch.device:
-    """Choose the fastest device of this machine: CUDA, then Apple's MPS, then the CPU."""
+    """Return the fastest device of this machine: CUDA, Apple's MPS, or the CPU."""
     if torch.cuda.is_available():
         return torch.device("cuda")
     return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
 
 
 def amp_dtype(device: torch.device) -> torch.dtype | None:
-    """Choose the reduced precision in which a device computes faster than in float32, or None."""
+    """Return the reduced-precision dtype that is faster than float32 on a device, or None."""
     if device.type == "cuda":
         supported = torch.cuda.is_bf16_supported(including_emulation=False)
         return torch.bfloat16 if supported else torch.float16
@@ -53,14 +53,14 @@ def amp_dtype(device: torch.device) -> torch.dtype | None:
 
 
 def mixed_precision(device: torch.device, enabled: bool = True) -> torch.autocast:
-    """Create a `torch.autocast` context with `amp_dtype`; it does nothing where that is None."""
+    """Create a `torch.autocast` context with `amp_dtype`, disabled if that is None."""
     dtype = amp_dtype(device) if enabled else None
     return torch.autocast(device.type, dtype or torch.bfloat16, enabled=dtype is not None)
 
 
 @dataclass
 class History:
-    """The metrics of a run: a dictionary per epoch; `history["val_loss"]` is a list."""
+    """The metrics of a run: one dictionary per epoch; `history["val_loss"]` is a list."""
 
     rows: list[dict[str, float]] = field(default_factory=list)
 
@@ -83,14 +83,14 @@ class History:
 
 @dataclass
 class TrainerState:
-    """A training run as callbacks see it and as a checkpoint stores it."""
+    """The state of a training run, passed to callbacks and stored in checkpoints."""
 
     model: nn.Module
     optimizer: Optimizer
     scheduler: LRScheduler | None
     scaler: GradScaler  # does nothing unless training is in float16
     train_loader: DataLoader
-    epochs: int  # in all
+    epochs: int  # in total
     callbacks: Sequence["Callback"] = ()
     amp: bool = False
     history: History = field(default_factory=History)
@@ -99,13 +99,13 @@ class TrainerState:
 
 
 class Callback:
-    """Code that runs during training; `run.history` has the epochs so far, also when resumed."""
+    """Base class of callbacks; `run.history` has all epochs so far, also after a resume."""
 
     def on_train_begin(self, run: TrainerState) -> None:
         """Run once before the first batch."""
 
     def on_batch_end(self, run: TrainerState, loss: float) -> None:
-        """Run after each training batch, with its mean loss, while gradients still exist."""
+        """Run after each training batch, with its mean loss, before the gradients are cleared."""
 
     def on_epoch_end(self, run: TrainerState) -> None:
         """Run after each epoch; `run.history.rows[-1]` is the new row."""
@@ -122,7 +122,7 @@ class EarlyStopping(Callback):
         self.patience, self.best_epoch = patience, 0
 
     def on_epoch_end(self, run: TrainerState) -> None:
-        """Keep the weights if they are the best so far; stop if that was long ago."""
+        """Keep the best weights so far; stop after `patience` epochs without improvement."""
         epochs_since = len(run.history) - run.history.best_epoch
         if epochs_since == 0:
             run.best_weights = {k: v.cpu().clone() for k, v in run.model.state_dict().items()}
@@ -136,15 +136,15 @@ class EarlyStopping(Callback):
 
 
 def count_correct(logits: Tensor, targets: Tensor) -> Tensor:
-    """Count correct predictions of logits (batch, classes), or (batch, 1) for a binary problem."""
+    """Count correct predictions from logits (batch, classes), or (batch, 1) for two classes."""
     predictions = logits.argmax(dim=1) if logits.shape[1] > 1 else (logits[:, 0] > 0).long()
-    if targets.ndim == 2:  # probabilities of classes, as from MixUp
+    if targets.ndim == 2:  # class probabilities, as from MixUp
         targets = targets.argmax(dim=1)
     return (predictions == targets).sum()
 
 
 def default_loss(logits: Tensor, targets: Tensor) -> Tensor:
-    """Compute the mean cross-entropy; the binary one if logits have the shape (batch, 1)."""
+    """Compute the mean cross-entropy, or binary cross-entropy for logits of shape (batch, 1)."""
     if logits.shape[1] > 1:
         return nn.functional.cross_entropy(logits, targets)
     targets = targets.to(logits.dtype)
@@ -153,7 +153,7 @@ def default_loss(logits: Tensor, targets: Tensor) -> Tensor:
 
 @contextmanager
 def eval_mode(model: nn.Module) -> Iterator[None]:
-    """Switch a network to eval mode; afterwards each layer has the mode that it had before."""
+    """Switch a network to eval mode; restore the mode of each layer afterwards."""
     modes = [(module, module.training) for module in model.modules()]
     model.eval()
     try:
@@ -166,12 +166,12 @@ def eval_mode(model: nn.Module) -> Iterator[None]:
 def _run_epoch(
     model: nn.Module, batches: Iterable, loss_fn: Loss, amp: bool, step: Callable | None = None
 ) -> tuple[float, float, list[float]]:
-    """Compute loss and accuracy, averaged over samples, and all losses; `step` trains on each."""
+    """Compute mean loss, accuracy, and all batch losses; `step` is called with each loss."""
     device = next(model.parameters()).device
     if isinstance(loss_fn, nn.Module):
         loss_fn.to(device)
     class_weights = loss_fn.weight if isinstance(loss_fn, nn.CrossEntropyLoss) else None
-    losses, weights, correct, count = [], [], 0, 0  # read at the end: until then a GPU can run on
+    losses, weights, correct, count = [], [], 0, 0  # read at the end, so that a GPU need not wait
     for batch in batches:
         images, targets = (part.to(device, non_blocking=True) for part in batch)
         with mixed_precision(device, amp):
@@ -180,7 +180,7 @@ def _run_epoch(
         if step is not None:
             step(loss)
         losses.append(loss.detach())
-        # With class weights, the mean of a batch is the sum divided by the weights of its targets.
+        # With class weights, the batch mean is divided by the sum of the weights of its targets.
         weighted = class_weights is not None and targets.ndim == 1
         weights.append(class_weights[targets].sum() if weighted else len(targets))
         correct += count_correct(logits, targets)
@@ -262,20 +262,20 @@ def fit(
     """Train a network and evaluate it after every epoch; Ctrl-C ends the run and keeps the history.
 
     - `loss_fn` takes logits and targets and returns the mean loss.
-    - `scheduler` takes a step every "epoch" or every "batch", see `schedule_every`.
-    - `amp` uses mixed precision where the device, by default that of the model, has it.
-    - `max_grad_norm`: longer gradients are scaled down to this norm.
-    - `checkpoint` is written after every epoch. With `resume`, a run continues from it, bit for
-      bit as if it had not been interrupted, until it has `epochs` in all.
+    - `scheduler` steps after every "epoch" or every "batch", see `schedule_every`.
+    - `device` is by default that of the model; `amp` uses mixed precision where it is faster.
+    - `max_grad_norm` is the norm to which gradients are clipped.
+    - `checkpoint` is written after every epoch. With `resume`, training continues from it up to
+      `epochs` in total, bit for bit as if it had not been interrupted.
 
-    A TrainingError says why training cannot continue; its `history` has the complete epochs.
+    Raises TrainingError if training cannot continue; its `history` has the complete epochs.
     """
     if schedule_every not in ("epoch", "batch"):
         raise ValueError(f"schedule_every must be 'epoch' or 'batch', not {schedule_every!r}.")
     per_batch = scheduler is not None and schedule_every == "batch"
     device = device or next(model.parameters()).device
     model.to(device)
-    # Small gradients would become 0 in float16; see Micikevicius et al. (2018).
+    # Small gradients would underflow to 0 in float16; see Micikevicius et al. (2018).
     needs_scaling = amp and amp_dtype(device) is torch.float16
     scaler = GradScaler(device.type, init_scale=1024.0, enabled=needs_scaling)
     run = TrainerState(model, optimizer, scheduler, scaler, train_loader, epochs, callbacks, amp)
@@ -299,7 +299,7 @@ def fit(
             if checkpoint is not None:
                 checkpoints.save_checkpoint(run, checkpoint)
     except KeyboardInterrupt:
-        print(f"Stopped by you after {len(run.history)} complete epochs.")
+        print(f"Interrupted after {len(run.history)} complete epochs.")
     except TrainingError as error:
         error.history = run.history
         raise

@@ -1,4 +1,4 @@
-"""Start from networks that were trained on ImageNet instead of from random weights."""
+"""Transfer learning from networks pretrained on ImageNet."""
 
 import warnings
 from collections.abc import Mapping, Sequence
@@ -16,25 +16,25 @@ from course_utils.checkpoints import read_weights
 from course_utils.errors import WeightsError
 from course_utils.evaluation import predict_logits
 
-with warnings.catch_warnings(action="ignore"):  # about widgets that a notebook may not have
+with warnings.catch_warnings(action="ignore"):  # about missing ipywidgets
     import timm
 
 BACKBONES = ("efficientnet_lite0", "resnet18", "resnet34", "efficientnet_b0", "mobilenet_v3_small")
-# The mean and standard deviation of each channel of images in the range 0 to 1.
+# The mean and standard deviation of each channel, for images in the range 0 to 1.
 IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-# Its training used (x - 127) / 128 on pixels from 0 to 255, which timm rounds to 0.5 and 0.5.
+# It was trained with (x - 127) / 128 on pixels from 0 to 255; timm rounds this to 0.5 and 0.5.
 EFFICIENTNET_LITE0 = (127 / 255,) * 3, (128 / 255,) * 3
 ALTERNATIVES = (
-    "Take efficientnet_lite0, whose weights come with the course; or give the path of a file with "
-    "a state dict as `weights`; or weights=None to start at random."
+    "Use efficientnet_lite0, whose weights come with the course, pass the path of a state dict as "
+    "`weights`, or pass weights=None for random weights."
 )
 
 
 class Backbone(nn.Module):
-    """A network without its last layers: images, normalized with `mean` and `std`, to features."""
+    """A network without its head: maps images, normalized with `mean` and `std`, to features."""
 
     def __init__(self, name: str, net: nn.Module) -> None:
-        """Remove the head of a network with a name of `BACKBONES`."""
+        """Remove the head of `net`; `name` is one of `BACKBONES`."""
         super().__init__()
         self.name = name
         setattr(net, "fc" if hasattr(net, "fc") else "classifier", nn.Identity())
@@ -53,13 +53,13 @@ class Backbone(nn.Module):
 def build_backbone(
     name: str = "efficientnet_lite0", weights: str | Path | None = "imagenet"
 ) -> Backbone:
-    """Build a network of `BACKBONES` that computes features of images, in eval mode.
+    """Build one of `BACKBONES` as a feature extractor, in eval mode.
 
-    Weights are "imagenet" (those of efficientnet_lite0 come with the course, the others are
-    downloaded once), or the path of a file with a state dict, or None for random ones.
+    `weights` is "imagenet" (those of efficientnet_lite0 come with the course, the others are
+    downloaded once), the path of a state dict, or None for random weights.
     """
     if name not in BACKBONES:
-        raise WeightsError(f"There is no backbone {name!r}; there are {', '.join(BACKBONES)}.")
+        raise WeightsError(f"There is no backbone {name!r}. Choose from {', '.join(BACKBONES)}.")
     if name == "efficientnet_lite0":
         net = timm.create_model("tf_efficientnet_lite0")
         if weights == "imagenet":
@@ -83,7 +83,7 @@ def _read(name: str, weights: str | Path) -> dict[str, Tensor]:
         return torchvision.models.get_model_weights(name).DEFAULT.get_state_dict(check_hash=True)
     except WeightsError as error:
         raise WeightsError(f"{error} {ALTERNATIVES}") from error
-    except (OSError, RuntimeError) as error:  # also URLError and a wrong checksum
+    except (OSError, RuntimeError) as error:  # including URLError and a wrong checksum
         problem = f"The weights of {name} could not be downloaded ({error})."
         raise WeightsError(f"{problem} {ALTERNATIVES}") from error
 
@@ -91,10 +91,10 @@ def _read(name: str, weights: str | Path) -> dict[str, Tensor]:
 def load_matching(
     model: nn.Module, state: Mapping[str, Tensor], by: str = "name", leave_out: Sequence[str] = ()
 ) -> pd.DataFrame:
-    """Load the weights that fit; report the result of every tensor of both sides.
+    """Load the weights that fit; report the result for every tensor of the network and the file.
 
-    `by="order"` pairs the first tensor with the first and so on, for two programs that name the
-    same layers differently. Names with a prefix in `leave_out`, such as "fc.", keep their values.
+    `by="order"` pairs tensors by position, for two implementations that name the same layers
+    differently. Tensors with a prefix in `leave_out`, such as "fc.", are not loaded.
     """
     own = model.state_dict()
     if by == "order":
@@ -136,7 +136,7 @@ class TransferModel(nn.Module):
         return self.head(self.backbone(images))
 
     def train(self, mode: bool = True) -> "TransferModel":
-        """Set the mode of all layers; frozen batch norm keeps the statistics its weights expect."""
+        """Set the mode of all layers, except frozen batch norm, which stays in eval mode."""
         super().train(mode)
         for module in self.modules():
             if isinstance(module, nn.BatchNorm2d) and not module.weight.requires_grad:
@@ -150,7 +150,7 @@ def freeze(module: nn.Module) -> None:
 
 
 def unfreeze(module: nn.Module) -> None:
-    """Train the parameters of a module, except batch norm: small datasets give poor statistics."""
+    """Make all parameters trainable except batch norm's: small datasets give poor statistics."""
     for part in module.modules():
         if not isinstance(part, nn.BatchNorm2d):
             for parameter in part.parameters(recurse=False):
@@ -158,11 +158,11 @@ def unfreeze(module: nn.Module) -> None:
 
 
 def parameter_groups(model: TransferModel, head_lr: float, backbone_lr: float) -> list[dict]:
-    """Make parameter groups for an optimizer, with a smaller rate for the pretrained backbone."""
+    """Create parameter groups for an optimizer, with separate rates for head and backbone."""
     rates = {model.head: head_lr, model.backbone: backbone_lr}
     return [{"params": list(part.parameters()), "lr": rate} for part, rate in rates.items()]
 
 
 def extract_features(backbone: Backbone, loader: DataLoader) -> TensorDataset:
-    """Compute features, float32 (count, num_features), of all images, once for all heads."""
+    """Compute the features of all images once, as float32 of shape (count, num_features)."""
     return TensorDataset(*predict_logits(backbone, loader))

@@ -1,4 +1,4 @@
-"""What happens to an image before the model sees it, and how to undo it for display."""
+"""Preprocessing and augmentation of images, and denormalization for display."""
 
 from functools import partial
 
@@ -9,7 +9,7 @@ from torchvision.transforms.v2 import functional as F
 
 
 class PadToSquare(nn.Module):
-    """Pad the shorter side of an image with white."""
+    """Pad the shorter side of an image with white to make it square."""
 
     def forward(self, image: Tensor) -> Tensor:
         """Pad a PIL image or a tensor of shape (..., height, width)."""
@@ -27,10 +27,10 @@ def _fit_into_square(image: Tensor, size: int) -> Tensor:
 def resize_to_square(size: int, mode: str = "pad") -> v2.Transform:
     """Resize images (PIL or tensors) of any shape to size x size pixels.
 
-    "pad" keeps the whole image and its proportions, "crop" keeps the proportions of the central
-    square, "squash" keeps the whole image and distorts it.
+    "pad" keeps the whole image and its aspect ratio, "crop" keeps only the central square, "squash"
+    keeps the whole image but not its aspect ratio.
     """
-    if mode == "pad":  # resized first: a square around a panorama may not fit into memory
+    if mode == "pad":  # resize first: a padded panorama may not fit into memory
         return v2.Compose([partial(_fit_into_square, size=size), PadToSquare()])
     if mode == "crop":
         return v2.Compose([v2.Resize(size), v2.CenterCrop(size)])
@@ -46,7 +46,7 @@ def scale_and_normalize(mean: Tensor, std: Tensor) -> v2.Transform:
 
 
 class BatchRandomHorizontalFlip(nn.Module):
-    """Flip each image of a batch with probability p; torchvision's flips all of them or none."""
+    """Flip each image of a batch with probability p; torchvision's transform flips all or none."""
 
     def __init__(self, p: float = 0.5) -> None:
         """Store the probability."""

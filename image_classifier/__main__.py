@@ -20,23 +20,23 @@ Seed = Annotated[int, Option(min=0, max=2**32 - 1, help="Random seed.")]
 
 
 class Commands(typer.core.TyperGroup):
-    """Print an error that the user can fix as one sentence, and exit with status 2."""
+    """Prints an error that the user can fix as one line, and exits with status 2."""
 
     def invoke(self, ctx: typer.Context) -> object:
         """Run a command."""
-        for stream in (sys.stdout, sys.stderr):  # file names may have characters they cannot show
+        for stream in (sys.stdout, sys.stderr):  # file names may not be encodable
             stream.reconfigure(errors="backslashreplace")
         try:
             return super().invoke(ctx)
         except CourseError as error:
             message = str(error)
         except OSError as error:
-            if error.errno == errno.EPIPE:  # `... | head`: typer ends quietly
+            if error.errno == errno.EPIPE:  # `... | head`: typer exits quietly
                 raise
             message = f"{error.filename or 'Error'}: {error.strerror or error}."
         from course_utils.image_io import printable  # slow: it imports torchvision
 
-        typer.echo(printable(message), err=True)  # names may have line breaks
+        typer.echo(printable(message), err=True)  # names may contain line breaks
         raise typer.Exit(2)
 
 
@@ -49,7 +49,7 @@ def _refuse_nan(value: float) -> float:
 def _refuse_to_overwrite(output: Path, *inputs: Path) -> None:
     for path in inputs:
         if output.exists() and path.exists() and output.samefile(path):
-            raise CourseError(f"{output} is an input. Choose another file for the output.")
+            raise CourseError(f"{output} is also an input. Choose a different output file.")
 
 
 cli = typer.Typer(
@@ -67,15 +67,15 @@ def train(
     data: Folder,
     output: Annotated[Path | None, Option(show_default="build/model")] = None,
     backbone: Annotated[str, Option(help="Pretrained network.")] = "efficientnet_lite0",
-    image_size: Annotated[int, Option(min=32, max=1024, help="In pixels.")] = 224,
-    fine_tune: Annotated[int, Option(min=0, help="Epochs in which all layers are trained.")] = 0,
+    image_size: Annotated[int, Option(min=32, max=1024, help="Input size in pixels.")] = 224,
+    fine_tune: Annotated[int, Option(min=0, help="Epochs of fine-tuning all layers.")] = 0,
     target: Annotated[
         float,
         Option(
             min=0,
             max=1,
             callback=_refuse_nan,
-            help='Accuracy of predictions that are not "not sure".',
+            help='Target accuracy of predictions that are not "not sure".',
         ),
     ] = 0.95,
     resume: Annotated[bool, Option("--resume", help="Continue interrupted fine-tuning.")] = False,
@@ -132,7 +132,7 @@ def predict(
     csv: Annotated[Path | None, Option(help="Also write the table to this file.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Classify images; the exit status is 1 if one cannot be read."""
+    """Classify images; the exit status is 1 if any cannot be read."""
     from image_classifier.model import load_classifier
     from image_classifier.predict import predict_files
 
@@ -187,11 +187,11 @@ def prepare(
     output: Annotated[Path | None, Option(show_default="FOLDER-prepared")] = None,
     seed: Seed = 0,
 ) -> None:
-    """Check and split a folder of your own images."""
+    """Check a folder of your own images and split it into training, validation and test sets."""
     from course_utils.image_io import printable
     from image_classifier.prepare import CARD, FRACTIONS, LEFT_OUT, prepare_folder
 
-    # "." has no name.
+    # abspath because "." has no name.
     output = output or Path(f"{os.path.abspath(folder)}-prepared")
     table = prepare_folder(folder, output, seed)
     for row in table[table["set"] == LEFT_OUT].itertuples():

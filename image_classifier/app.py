@@ -180,7 +180,7 @@ def serve(classifier: ImageClassifier, port: int | None = None) -> None:
         os.environ["GRADIO_TEMP_DIR"] = os.path.realpath(uploads)
         page = build_page(classifier)
         url = launch(page, port)
-        print(f"The page is at {url}, only for this computer. Stop it with Ctrl-C.", flush=True)
+        print(f"The page is at {url}, on this computer only. Stop it with Ctrl-C.", flush=True)
         try:
             while True:  # page.block_thread would catch the KeyboardInterrupt of Ctrl-C
                 time.sleep(1)

@@ -47,7 +47,7 @@ def evaluate_classifier(model: str | Path, data: str | Path, output: str | Path)
 
 
 def refuse_inside(output: str | Path, folder: str | Path) -> None:
-    """Raise a DataError if the output is in a folder of images, where it would become a class."""
+    """Raise DataError if the output is inside a folder of images, where it would become a class."""
     if Path(output).resolve().is_relative_to(Path(folder).resolve()):
         raise DataError(f"{output} is inside {folder}. Choose a folder outside it with --output.")
 
@@ -58,7 +58,7 @@ def evaluate_files(
     digests: Sequence[str],
     leave_out: Sequence[str],
 ) -> Evaluation:
-    """Predict image files, except those with a digest in `leave_out`; match classes by name."""
+    """Evaluate image files, except those with a digest in `leave_out`; match classes by name."""
     names = [printable(name) for name in files.classes]
     if unknown := sorted(set(names) - set(classifier.classes)):
         raise DataError(
@@ -88,7 +88,7 @@ def evaluate_files(
 def readable_features(
     classifier: ImageClassifier, paths: Sequence[str], digests: Sequence[str]
 ) -> Tensor:
-    """Compute features of image files, or raise a DataError that names an unreadable one."""
+    """Compute features of image files; raise DataError if any file is unreadable."""
     features, problems = compute_features(classifier, paths, digests)
     if problems:
         others = f" {len(problems) - 1} more files could not be read." if len(problems) > 1 else ""

@@ -16,15 +16,15 @@ from torch import Tensor
 
 from image_classifier.model import ImageClassifier, ModelFileError
 
-FEW_WEIGHTS = 30_000  # convolutions with fewer are not quantized
+FEW_WEIGHTS = 30_000  # convolutions with fewer weights are not quantized
 INSTALL = "Export needs more packages: pip install 'course-utils[deploy]'."
 
 
 def export_onnx(classifier: ImageClassifier, path: str | Path) -> None:
     """Write a classifier on the CPU as an ONNX file.
 
-    The input "images" is uint8 of shape (batch, 3, image_size, image_size) for any batch size, the
-    output is "probabilities". The metadata holds the class names, a JSON list under "classes".
+    The input "images" is uint8 of shape (batch, 3, image_size, image_size) for any batch size; the
+    output is "probabilities". The metadata has the class names as a JSON list under "classes".
     """
     size = classifier.image_size
     with _exporting(path) as scratch:
@@ -56,7 +56,7 @@ def onnx_probabilities(path: str | Path, images: Tensor, batch_size: int = 32) -
     options.log_severity_level = 3  # errors only
     try:
         session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # onnxruntime has an exception class per kind of failure
+    except Exception as error:  # onnxruntime raises many types of errors
         raise ModelFileError(f"{Path(path).name} is missing or is not an ONNX file.") from error
     batches = [session.run(None, {"images": part.numpy()})[0] for part in images.split(batch_size)]
     return torch.from_numpy(np.concatenate(batches))
@@ -65,10 +65,10 @@ def onnx_probabilities(path: str | Path, images: Tensor, batch_size: int = 32) -
 def quantize_onnx(classifier: ImageClassifier, images: Tensor, path: str | Path) -> None:
     """Write a classifier on the CPU as an ONNX file whose convolutions compute in int8.
 
-    Static quantization (Jacob et al. 2018): the activation ranges are measured on about a hundred
+    Static quantization (Jacob et al. 2018): activation ranges are calibrated on about a hundred
     training images, uint8 of shape (count, 3, image_size, image_size). Convolutions with few
-    weights, which are the first and the depthwise ones, keep float32: quantizing them changes
-    predictions and hardly makes the file smaller.
+    weights, that is, the first and the depthwise ones, stay in float32: quantizing them changes
+    predictions but hardly reduces the file size.
     """
     batches = ({"images": batch.numpy()} for batch in images.split(16))
     with _exporting(path) as scratch:
@@ -89,7 +89,7 @@ def quantize_onnx(classifier: ImageClassifier, images: Tensor, path: str | Path)
             per_channel=True,
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
-            reduce_range=True,  # 7 bits: older processors add pairs in 16 bits, which overflow
+            reduce_range=True,  # 7 bits: on older processors, 16-bit sums of pairs may overflow
             op_types_to_quantize=["Conv"],
             nodes_to_exclude=_small_convolutions(prepared),
         )
@@ -107,7 +107,7 @@ def _small_convolutions(path: Path) -> list[str]:
 
 @contextmanager
 def _exporting(path: str | Path) -> Iterator[Path]:
-    """Yield a scratch file that is moved to `path` on success; keep the exporters quiet."""
+    """Yield a temporary file that is moved to `path` on success; silence the exporters."""
     path, level = Path(path), logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:

@@ -1,4 +1,4 @@
-"""Compute the features of many image files: in one stream, cached on disk, on several processes."""
+"""Compute features of many image files: in a pipeline, with a cache and several processes."""
 
 import copy
 import hashlib
@@ -26,7 +26,7 @@ BATCH_SIZE = 32
 
 
 class _ConvTracer(fx.Tracer):
-    """Does not look inside convolutions and batch norms, including those of timm."""
+    """Treats convolutions and batch norms, including those of timm, as leaf modules."""
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         is_leaf = isinstance(m, nn.Conv2d | nn.BatchNorm2d)
@@ -36,8 +36,8 @@ class _ConvTracer(fx.Tracer):
 def fold_batch_norm(net: nn.Module) -> nn.Module:
     """Copy a network for prediction, with each batch norm folded into the convolution before it.
 
-    In eval mode, one convolution can do the work of both; outputs are the same up to
-    floating-point error (Jacob et al. 2018, section 3.2). Tracing finds what feeds a batch norm.
+    In eval mode, the outputs are the same up to floating-point error (Jacob et al. 2018, section
+    3.2). Tracing finds the layer before each batch norm.
     """
     net = copy.deepcopy(net).eval()
     calls = [node for node in _ConvTracer().trace(net).nodes if node.op == "call_module"]
@@ -57,16 +57,16 @@ def fold_batch_norm(net: nn.Module) -> nn.Module:
 def extract_features_fast(backbone: nn.Module, loader: DataLoader) -> TensorDataset:
     """Compute features with folded batch norm and mixed precision.
 
-    They differ a little from those of `course_utils.transfer.extract_features`.
+    They differ slightly from those of `course_utils.transfer.extract_features`.
     """
     return TensorDataset(*predict_logits(fold_batch_norm(backbone), loader, amp=True))
 
 
 class FeatureCache:
-    """Features on disk, by the content of the image file and by all that computed them."""
+    """A cache of features on disk; the key is the content of the image file and the setting."""
 
     def __init__(self, path: Path, setting: str) -> None:
-        """Open or create an SQLite file, which several processes may use."""
+        """Open or create an SQLite file, which several processes may share."""
         path.parent.mkdir(parents=True, exist_ok=True)
         self.setting = setting
         self.connection = sqlite3.connect(path, timeout=60)
@@ -83,7 +83,7 @@ class FeatureCache:
         return torch.frombuffer(bytearray(row[0]), dtype=torch.float16) if row else None
 
     def close(self) -> None:
-        """Release the file."""
+        """Close the file."""
         self.connection.close()
 
     def put(self, digests: Sequence[str], features: Tensor) -> None:
@@ -102,14 +102,14 @@ def file_digests(paths: Sequence[str]) -> list[str]:
             with open(path, "rb") as file:
                 return hashlib.file_digest(file, "sha256").hexdigest()[:16]
         except OSError:
-            return ""  # decoding it says why
+            return ""  # decoding reports why
 
     with ThreadPoolExecutor() as threads:
         return list(progress(threads.map(digest, paths), "reading files", len(paths)))
 
 
 def rank_and_world_size() -> tuple[int, int]:
-    """Return the number of this process and how many there are; 0 and 1 without torchrun."""
+    """Return the rank of this process and the number of processes; (0, 1) without torchrun."""
     return (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
 
 
@@ -122,8 +122,8 @@ def compute_features(
     cached on disk. In a process group of `torch.distributed`, each process computes a part.
 
     Returns:
-        Features of shape (count, num_features), zeros for unreadable files; and the problems of
-        those by index.
+        Features of shape (count, num_features), zeros for unreadable files; and the error messages
+        of those by index.
     """
     rank, world_size = rank_and_world_size()
     part = range(rank, len(paths), world_size)
@@ -154,7 +154,7 @@ def _cached(
     problems: dict,
     digests: Sequence[str],
 ) -> Iterator[tuple[list[int], Tensor]]:
-    """Yield the same from the cache where possible; compute the others, equal files once."""
+    """Yield the same, from the cache where possible; compute identical files only once."""
     copies: dict[str | int, list[int]] = {}
     for index in wanted:
         copies.setdefault(digests[index] or index, []).append(index)
@@ -179,7 +179,7 @@ def _cached(
 
 
 def _setting(classifier: ImageClassifier) -> str:
-    """Name everything but the image file that features depend on."""
+    """Return a key for everything but the image file that features depend on."""
     digest = hashlib.sha256()
     for tensor in classifier.net.backbone.state_dict().values():
         digest.update(tensor.cpu().reshape(-1).view(torch.uint8).numpy())
@@ -189,7 +189,7 @@ def _setting(classifier: ImageClassifier) -> str:
 
 
 def feature_function(classifier: ImageClassifier) -> Callable[[Tensor], Tensor]:
-    """Return a function from uint8 images to float16 features, as they are cached."""
+    """Return a function that computes float16 features, as cached, from uint8 images."""
     backbone = fold_batch_norm(classifier.net.backbone).to(memory_format=torch.channels_last)
     device = classifier.mean.device
 
@@ -226,7 +226,7 @@ def _batches(
 
 
 def _gather(features: Tensor, problems: dict[int, str]) -> tuple[Tensor, dict[int, str]]:
-    """Combine the parts of all processes."""
+    """Combine the results of all processes."""
     device = "cuda" if dist.get_backend() == "nccl" else "cpu"
     features = features.to(device)  # zeros where another process computed
     dist.all_reduce(features)

@@ -18,19 +18,19 @@ from course_utils.image_io import load_image
 from image_classifier.features import rank_and_world_size
 from image_classifier.model import ImageClassifier
 
-BATCH_SIZE = 32  # of all processes together
+BATCH_SIZE = 32  # over all processes
 LEARNING_RATES = [1e-3, 5e-4]  # of the head and of the backbone
 Sample = tuple[str, int]  # path and class index
 
 
 class _Photos(Dataset):
-    """Image files, decoded in every epoch, so that memory does not grow with them."""
+    """Image files that are decoded in every epoch, to limit memory."""
 
     def __init__(
         self, samples: Sequence[Sample], classifier: ImageClassifier, augment: bool
     ) -> None:
-        # Objects look larger in random crops than in the images of a test: smaller crops, which
-        # are also faster, correct that (Touvron et al. 2019).
+        # Objects look larger in random crops than in test images. Smaller crops correct this
+        # (Touvron et al. 2019) and are faster.
         size = 32 * round(classifier.image_size * 0.7 / 32)
         self.samples, self.classifier, self.draft = samples, classifier, 2 * size
         bicubic = v2.InterpolationMode.BICUBIC
@@ -49,7 +49,7 @@ class _Photos(Dataset):
 
 
 class _Logits(nn.Module):
-    """Logits of uint8 images, without the temperature."""
+    """Computes logits of uint8 images, without the temperature."""
 
     def __init__(self, classifier: ImageClassifier) -> None:
         super().__init__()
@@ -70,17 +70,17 @@ def fine_tune(
 ) -> pd.DataFrame:
     """Train all layers except batch norm, starting with the fitted head (Kumar et al. 2022).
 
-    The weights of the best epoch are kept, or those from before if they are better on the
-    validation set. In a process group of `torch.distributed`, gradients are averaged.
+    The weights of the best epoch are kept, or the initial ones if the accuracy on the validation
+    set does not improve. In a process group of `torch.distributed`, gradients are averaged.
 
     Returns:
-        The history of all epochs, also if the weights from before are kept.
+        The history of all epochs, even if the initial weights are kept.
     """
     transfer.freeze(classifier.net.backbone)
     transfer.unfreeze(classifier.net.backbone)
     before = copy.deepcopy(classifier.net.state_dict())
     rank, world_size = rank_and_world_size()
-    checkpoint = checkpoint.with_stem(f"{checkpoint.stem}-{rank}")  # has the random states, too
+    checkpoint = checkpoint.with_stem(f"{checkpoint.stem}-{rank}")  # includes random states
     model: nn.Module = _Logits(classifier)
     if world_size > 1:
         model = DistributedDataParallel(model)
@@ -109,10 +109,10 @@ def fine_tune(
 
 
 class _EpochSampler(DistributedSampler, training.Callback):
-    """Shuffles differently in each epoch, also in a run that is resumed."""
+    """Shuffles differently in each epoch, also in a resumed run."""
 
     def on_train_begin(self, run: training.TrainerState) -> None:
-        """Take the seed of the next epoch."""
+        """Set the epoch, on which the order depends."""
         self.set_epoch(len(run.history))
 
     on_epoch_end = on_train_begin

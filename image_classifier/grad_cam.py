@@ -1,4 +1,4 @@
-"""Attribute a class's logit to the parts of an image, in batches."""
+"""Grad-CAM in batches."""
 
 import torch
 import torch.nn.functional as F
@@ -26,11 +26,11 @@ def last_conv_layer(model: nn.Module, images: Tensor) -> str:
 def grad_cam(model: nn.Module, images: Tensor, classes: Tensor | None = None) -> Tensor:
     """Compute which parts of images are evidence for a class.
 
-    The maps of the last convolutional layer are summed, each weighted by the mean gradient of the
-    class's logit; negative values become 0. From Selvaraju et al., Grad-CAM: Visual Explanations
-    from Deep Networks via Gradient-based Localization (2017).
+    The feature maps of the last convolutional layer are summed, each weighted by the mean gradient
+    of the class's logit; negative values are set to 0. From Selvaraju et al., Grad-CAM: Visual
+    Explanations from Deep Networks via Gradient-based Localization (2017).
 
-    `classes` are indices of shape (batch,), or else the predicted classes. The result is on the
+    `classes` are indices of shape (batch,), by default the predicted classes. The result is on the
     CPU, of shape (batch, height, width), in units of the logit.
     """
     layer = last_conv_layer(model, images)

@@ -15,13 +15,13 @@ from course_utils.evaluation import fit_temperature
 from course_utils.progress import progress
 
 STRENGTHS = tuple(10.0**power for power in np.arange(-4, 1.5, 0.5))
-# The best strength and the temperature hardly change with more images, the time does.
+# More images in cross-validation hardly change the result, but take longer.
 MAX_IMAGES = 5_000
 
 
 @dataclass(frozen=True)
 class LinearHead:
-    """A linear layer and the predictions of cross-validation that show how good it is."""
+    """A linear layer and the predictions from its cross-validation."""
 
     weight: Tensor  # (classes, num_features)
     bias: Tensor  # (classes,)
@@ -30,22 +30,22 @@ class LinearHead:
     targets: Tensor  # (count,)
 
     def copy_to(self, layer: nn.Linear) -> None:
-        """Set the weights of a layer."""
+        """Copy weight and bias to a layer."""
         with torch.no_grad():
             layer.weight.copy_(self.weight)
             layer.bias.copy_(self.bias)
 
 
 def fit_head(features: Tensor, targets: Tensor, seed: int = 0) -> LinearHead:
-    """Fit a multinomial logistic regression whose strength cross-validation chooses.
+    """Fit a multinomial logistic regression; cross-validation selects the regularization.
 
-    The features (count, num_features) are standardized; weight and bias undo that. Every class
-    needs at least two images.
+    The features (count, num_features) are standardized; weight and bias apply to the original
+    ones. Every class needs at least two images.
     """
     std, mean = torch.std_mean(features, dim=0)
     scale = 1 / std.clamp(min=1e-3)
-    standardized = (features - mean).mul_(scale)  # in place: many images need much memory
-    # With fewer images than features, the weights lie in the span of the images: solve it there.
+    standardized = (features - mean).mul_(scale)  # in place, to save memory
+    # With fewer images than features, the weights lie in the span of the images.
     basis = torch.linalg.qr(standardized.T)[0] if len(targets) < features.shape[1] else None
     x = (standardized if basis is None else standardized @ basis).numpy()
     y = targets.numpy()
@@ -54,7 +54,7 @@ def fit_head(features: Tensor, targets: Tensor, seed: int = 0) -> LinearHead:
         chosen, _ = train_test_split(chosen, train_size=MAX_IMAGES, stratify=y, random_state=seed)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
-        # For matrices of this size, several threads mostly wait for each other.
+        # For matrices of this size, several threads mostly wait for one another.
         with threadpool_limits(1):
             strength, logits = _cross_validate(x[chosen], y[chosen], seed)
         weight, bias = _coefficients(_model(C=strength).fit(x, y))
@@ -64,16 +64,16 @@ def fit_head(features: Tensor, targets: Tensor, seed: int = 0) -> LinearHead:
 
 
 def _cross_validate(x: np.ndarray, y: np.ndarray, seed: int) -> tuple[float, Tensor]:
-    """Choose the strength by its log loss; return it and its out-of-fold logits.
+    """Select the strength by the log loss; return it and its out-of-fold logits.
 
-    By the one-standard-error rule (Breiman et al. 1984): for a few images that are all classified
-    correctly, the lowest loss would give the largest strength and probabilities of 1.
+    The one-standard-error rule (Breiman et al. 1984) is used: for a few images that are all
+    classified correctly, the lowest loss would select the largest C and probabilities of 1.
     """
     folds = int(min(5, np.bincount(y).min()))
     splits = list(StratifiedKFold(folds, shuffle=True, random_state=seed).split(x, y))
     models = [_model(warm_start=True) for _ in splits]
     tried: dict[float, tuple[Tensor, Tensor]] = {}
-    for strength in progress(STRENGTHS, "choosing the strength"):
+    for strength in progress(STRENGTHS, "cross-validation"):
         logits = torch.zeros(len(y), int(y.max()) + 1)
         for model, (train, held_out) in zip(models, splits, strict=True):
             model.set_params(C=strength).fit(x[train], y[train])
@@ -82,9 +82,9 @@ def _cross_validate(x: np.ndarray, y: np.ndarray, seed: int) -> tuple[float, Ten
         tried[strength] = logits, log_losses(logits, torch.from_numpy(y))
         best = min(losses.mean() for _, losses in tried.values())
         if tried[strength][1].mean() > 1.02 * best:
-            break  # the loss has one minimum
+            break  # the loss has a single minimum
     _, lowest = min(tried.values(), key=lambda pair: pair[1].mean())
-    # The most regularized one that is as good as the best.
+    # The strongest regularization whose loss is not clearly higher than the lowest.
     return next(
         (strength, logits)
         for strength, (logits, losses) in tried.items()
@@ -97,7 +97,7 @@ def _model(**options: float) -> LogisticRegression:
 
 
 def _coefficients(model: LogisticRegression) -> tuple[Tensor, Tensor]:
-    """Return weight and bias with a row per class; of two, scikit-learn has only the second."""
+    """Return weight and bias, one row per class; for two, scikit-learn stores only the second."""
     weight, bias = (torch.from_numpy(v).float() for v in (model.coef_, model.intercept_))
     if len(weight) == 1:
         weight, bias = torch.cat([-weight, weight]) / 2, torch.cat([-bias, bias]) / 2
@@ -105,10 +105,10 @@ def _coefficients(model: LogisticRegression) -> tuple[Tensor, Tensor]:
 
 
 def calibrate(logits: Tensor, targets: Tensor) -> float:
-    """Fit the temperature on logits of images that training did not use.
+    """Fit the temperature on logits of held-out images.
 
-    It stays 1 unless it lowers the log loss by more than two standard errors: otherwise the loss
-    on other images might as well rise.
+    It is 1 unless another value lowers the log loss by more than two standard errors: a smaller
+    difference could be due to chance.
     """
     temperature = fit_temperature(logits, targets)
     lower = is_clearly_lower(
@@ -123,18 +123,17 @@ def log_losses(logits: Tensor, targets: Tensor) -> Tensor:
 
 
 def is_clearly_lower(losses: Tensor, others: Tensor, errors: float) -> bool:
-    """Say whether the mean of losses is lower, by some standard errors of the paired difference."""
+    """Return whether the mean loss is lower by more than `errors` standard errors (paired)."""
     gain = others - losses
     return bool(gain.mean() > errors * gain.std() / len(gain) ** 0.5)
 
 
 def choose_threshold(probabilities: Tensor, targets: Tensor, target_accuracy: float) -> float:
-    """Choose the smallest threshold above which enough predictions are correct.
+    """Choose the smallest threshold above which predictions reach the target accuracy.
 
-    The probabilities (count, classes) are of images that training did not use. The least confident
-    2 % of them are always below the threshold: even if all predictions are correct, an image of
-    something else should be able to get "not sure". If no threshold reaches the target accuracy,
-    it is 1.
+    The probabilities (count, classes) are of held-out images. The least confident 2 % of them are
+    always below the threshold, so that images of something else can get "not sure" even if all
+    predictions are correct. If no threshold reaches the target accuracy, it is 1.
     """
     confidence, predictions = probabilities.double().max(dim=1)
     order = confidence.argsort(descending=True)

@@ -49,14 +49,14 @@ class ModelFileError(CourseError):
 
 
 class StageFeatures(nn.Module):
-    """The features of a backbone and the means of the feature maps of the three stages before.
+    """The features of a backbone and the mean feature maps of the three preceding stages.
 
-    On scenes, a linear head with them is 1 to 3 points better than with the last features alone:
-    these are made for the classes of ImageNet, earlier stages are more general.
+    On images of scenes, a linear head is 1 to 3 percentage points more accurate with them than with
+    the last features alone, which are specific to the classes of ImageNet.
     """
 
     def __init__(self, backbone: Backbone) -> None:
-        """Collect what earlier stages compute anyway."""
+        """Wrap a backbone."""
         super().__init__()
         self.name, self.net = backbone.name, backbone.net
         self.register_buffer("mean", backbone.mean, persistent=False)
@@ -82,17 +82,17 @@ class StageFeatures(nn.Module):
 
 
 def run_all(layers: Iterable[nn.Module], x: Tensor) -> list[Tensor]:
-    """Return the outputs of layers that follow one another."""
+    """Run layers in sequence and return the output of each."""
     return list(accumulate(layers, lambda x, layer: layer(x), initial=x))[1:]
 
 
 class ImageClassifier(nn.Module):
-    """A network together with its preprocessing: pixels in, probabilities out.
+    """A network with its preprocessing, which computes probabilities from pixels.
 
     Attributes:
-        net: Normalized images in, logits out.
+        net: Computes logits of normalized images.
         classes: Class names in the order of the logits.
-        resize_mode: "squash", the whole image, or "crop", its center, as timm does.
+        resize_mode: "squash" (the whole image) or "crop" (its center, as in timm).
         temperature: Divides the logits; see `evaluation.fit_temperature`.
         threshold: Predictions with a smaller probability count as "not sure".
         trained_on: Digests of the files that training used; see `features.file_digests`.
@@ -125,7 +125,7 @@ class ImageClassifier(nn.Module):
 
     @property
     def backbone(self) -> str:
-        """The name of the backbone, a key of `transfer.BACKBONES`."""
+        """The name of the backbone, one of `transfer.BACKBONES`."""
         return self.net.backbone.name
 
     def load(self, path: str | Path) -> Tensor:
@@ -135,8 +135,8 @@ class ImageClassifier(nn.Module):
     def preprocess(self, image: Image.Image) -> Tensor:
         """Convert a PIL image to the uint8 tensor (3, image_size, image_size) for `forward`.
 
-        "crop" equals resizing the shorter side and cropping the center, but computes only the
-        pixels that remain: the longer side of a panorama may not fit into memory.
+        "crop" is equivalent to resizing the shorter side and cropping the center, but computes only
+        the pixels that remain: a resized panorama may not fit into memory.
         """
         box, (width, height) = None, image.size
         if self.resize_mode == "crop":
@@ -176,14 +176,14 @@ class ImageClassifier(nn.Module):
 
 
 def build_net(backbone: str, num_classes: int, weights: str | None = "imagenet") -> TransferModel:
-    """Build a pretrained backbone whose head gets the features of several stages."""
+    """Build a pretrained backbone with a head on the features of several stages."""
     return TransferModel(StageFeatures(build_backbone(backbone, weights)), num_classes)
 
 
 def save_classifier(classifier: ImageClassifier, path: str | Path) -> None:
     """Write a classifier to one file, atomically."""
     fields = {name: getattr(classifier, name) for name in SCHEMA if name != "weights"}
-    weights = classifier.state_dict()  # with mean and std
+    weights = classifier.state_dict()  # including mean and std
     save_atomically({"format": FORMAT, **fields, "weights": weights}, path)
 
 

@@ -19,7 +19,7 @@ COLUMNS = ["file", "class", "predicted", "probability", "problem"]
 
 
 def predict_files(classifier: ImageClassifier, files: Sequence[str | Path]) -> pd.DataFrame:
-    """Classify files and all images in folders; unreadable files do not stop the others.
+    """Classify files and all images in folders; report unreadable files and continue.
 
     Returns:
         One row per file: file, class ("not sure" below the threshold), predicted (the most likely

@@ -1,4 +1,4 @@
-"""Turn a folder of photographs into a checked and split dataset with a data card."""
+"""Check and split a folder of photographs, and write a data card."""
 
 import shutil
 import tempfile
@@ -27,12 +27,12 @@ def prepare_folder(source: str | Path, target: str | Path, seed: int = 0) -> pd.
     """Copy the usable images of a folder into training, validation and test sets.
 
     Files that cannot be read, exact duplicates, and images that appear in two classes, exactly or
-    as near duplicates, are left out. Near duplicates go into the same set. The source is unchanged.
+    as near duplicates, are left out. Near duplicates go into the same set. `source` is unchanged.
 
     Args:
         source: A folder with one subfolder per class.
         target: The folder to create.
-        seed: Of the split.
+        seed: The random seed of the split.
 
     Returns:
         One row per image file: file (relative to `source`), class ("" outside a class folder), set
@@ -64,7 +64,7 @@ def prepare_folder(source: str | Path, target: str | Path, seed: int = 0) -> pd.
 
 
 def _is_loose(path: Path) -> bool:
-    """Say whether an image lies beside the class folders instead of in one."""
+    """Return whether a path is an image outside the class folders."""
     return is_image_name(path.name) and not path.is_dir()
 
 
@@ -79,7 +79,7 @@ def _groups(files: list[str], findings: pd.DataFrame, problem: str) -> np.ndarra
 
 
 def _reasons(table: pd.DataFrame, findings: pd.DataFrame) -> dict[str, str]:
-    """Explain for each file that is left out why."""
+    """Return the reason for each file that is left out."""
     reasons = {file: OUTSIDE for file in table.loc[table["class"] == "", "file"]}
     for row in findings.itertuples():
         if row.problem == "unreadable":
@@ -138,16 +138,16 @@ def _data_card(name: str, table: pd.DataFrame, findings: pd.DataFrame, seed: int
         "Images": [
             f"{len(kept)} images of {len(counts)} classes, split at random (seed {seed}) and "
             "stratified by class. Near duplicates are in the same set; images that have one in "
-            "another class were left out, because their labels are doubtful.",
+            "another class were left out because their labels are doubtful.",
             *(f"{name}: {a} train, {b} val, {c} test" for name, a, b, c in counts.itertuples()),
         ],
         "Left out": [f"{row.file}: {row.why}" for row in left_out.itertuples()],
         "Other findings of the health check": [f"{name}: {n}" for name, n in others.items() if n],
         "To be filled in by you": [
             "Who took the photographs, when, where, and with what?",
-            "Did everybody who appears in them agree?",
+            "Did everyone who appears in them consent?",
             "Under which license may others use them?",
-            "What occurs in use but not here: lighting, seasons, backgrounds, sizes?",
+            "What will differ in use: lighting, seasons, backgrounds, sizes?",
         ],
     }
     sections = {heading: items or ["none"] for heading, items in sections.items()}

@@ -37,7 +37,7 @@ class Evaluation:
     classes: list[str]
     targets: Tensor  # class indices, (count,)
     probabilities: Tensor  # (count, classes)
-    left_out: int = 0  # images of the same folder that the classifier was trained on
+    left_out: int = 0  # images in the same folder that the classifier was trained on
 
     @property
     def predictions(self) -> Tensor:
@@ -46,7 +46,7 @@ class Evaluation:
 
     @cached_property
     def metrics(self) -> pd.Series:
-        """Accuracy and macro F1 with 95 % intervals, top-2 accuracy, calibration error."""
+        """Accuracy and macro F1 with 95 % intervals, top-2 accuracy, and calibration error."""
         targets, predictions = self.targets.numpy(), self.predictions.numpy()
         correct = int((targets == predictions).sum())
         interval = metrics.accuracy_interval(correct, len(targets))
@@ -81,7 +81,7 @@ def describe(values: pd.Series) -> str:
 
 
 def cell(value: object) -> object:
-    """Format a value of a table."""
+    """Format a table cell."""
     if not isinstance(value, float):
         return value
     return "–" if np.isnan(value) else f"{value:.3f}"
@@ -91,7 +91,7 @@ TEMPLATES.filters["cell"] = cell
 
 
 def writable_folder(folder: str | Path) -> Path:
-    """Create a folder for results, or raise a DataError before time is spent on them."""
+    """Create a folder for results; raise DataError before any computing if it is not writable."""
     folder = Path(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -111,8 +111,8 @@ def write_report(
 ) -> None:
     """Write `index.html`, its figures, `metrics.json`, `predictions.csv` and `MODEL_CARD.md`.
 
-    Files of an earlier report in the folder are replaced, after a comparison with its results.
-    `history` has the learning curves.
+    An earlier report in the folder is compared with the new one and replaced. `history` has the
+    learning curves.
     """
     values, targets = evaluation.metrics, evaluation.targets
     table = pd.DataFrame({"file": [printable(path) for path in evaluation.files]})
@@ -142,7 +142,7 @@ def write_report(
 
 
 def _coverage(evaluation: Evaluation) -> pd.DataFrame:
-    """Compute coverage and accuracy if images below a threshold of confidence are rejected."""
+    """Compute coverage and accuracy if predictions below each threshold are rejected."""
     confidence = evaluation.probabilities.amax(dim=1).numpy()
     covered = confidence >= THRESHOLDS[:, None]
     correct = (evaluation.predictions == evaluation.targets).numpy()
@@ -177,7 +177,7 @@ def _figures(evaluation: Evaluation, history: pd.DataFrame | None) -> Iterator[t
 
 
 def _model_card(classifier: ImageClassifier, values: pd.Series) -> dict[str, list[str]]:
-    """Collect what users should know (Mitchell et al. 2019), as items below headings."""
+    """Return the items of a model card (Mitchell et al. 2019) by heading."""
     size = classifier.image_size
     return {
         "Model": [
@@ -191,19 +191,19 @@ def _model_card(classifier: ImageClassifier, values: pd.Series) -> dict[str, lis
         ],
         "Limitations": [
             "Every image is assigned to one of these classes, even an image of something else.",
-            "With other lighting, backgrounds or cameras than in the training images, the accuracy "
-            "may be lower.",
+            "The accuracy may be lower with lighting, backgrounds or cameras that differ from the "
+            "training images.",
         ],
         "To be filled in by you": [
             "What is the classifier for, and what must it not be used for?",
-            "Who is harmed by which mistake?",
+            "Who could be harmed by which mistakes?",
             "Who answers questions, and when will it be evaluated again?",
         ],
     }
 
 
 def markdown(title: str, sections: dict[str, list[str]]) -> str:
-    """Format lists below headings."""
+    """Format headings and lists as Markdown."""
     texts = [f"# {printable(title)}"]
     for heading, items in sections.items():
         texts.append(f"## {heading}\n\n" + "\n".join(f"- {printable(item)}" for item in items))

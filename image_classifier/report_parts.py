@@ -20,10 +20,10 @@ KINDS = {"train": "training", "val": "validation", "test": "test"}
 
 
 def image_counts(output: Path, classifier: ImageClassifier, table: pd.DataFrame) -> pd.DataFrame:
-    """Count the images of each class that were evaluated, and of each set if `split.csv` is here.
+    """Count the evaluated images of each class, and those of each set if there is a `split.csv`.
 
-    `table` has the column class, as `predictions.csv`. A `split.csv` of another classifier, or a
-    damaged one, is ignored.
+    `table` has the columns of `predictions.csv`. A `split.csv` that is damaged or belongs to
+    another classifier is ignored.
     """
     counts = pd.DataFrame(index=pd.Index(classifier.classes, name="class"))
     split = _read_csv(output / "split.csv", ["class", "set", "digest"])
@@ -35,7 +35,7 @@ def image_counts(output: Path, classifier: ImageClassifier, table: pd.DataFrame)
         )
     evaluated = table["class"].value_counts()
     counts["evaluated"] = evaluated.reindex(counts.index, fill_value=0)
-    total = counts.sum().to_frame("all classes").T  # which a class may be called, too
+    total = counts.sum().to_frame("all classes").T  # a class may have this name, too
     return pd.concat([counts, total]).rename_axis("class")
 
 
@@ -48,7 +48,7 @@ def _read_csv(path: Path, columns: list[str]) -> pd.DataFrame:
 
 
 def read_results(output: Path) -> tuple[pd.Series, pd.DataFrame] | None:
-    """Read the results of the last report in a folder; None if there are none or damaged ones."""
+    """Read the results of the last report in a folder; None if they are missing or damaged."""
     try:
         values = json.loads((output / "metrics.json").read_text("utf-8"))
         values = pd.Series({name: float(value) for name, value in values.items()})
@@ -60,7 +60,7 @@ def read_results(output: Path) -> tuple[pd.Series, pd.DataFrame] | None:
 
 
 def _results(values: pd.Series) -> list[str]:
-    """Format the metrics that two reports compare."""
+    """Format the metrics that are compared."""
     with_interval = "{0:.3f} ({1:.3f} to {2:.3f})"
     return [
         f"{values['images']:.0f}",
@@ -74,14 +74,14 @@ def _results(values: pd.Series) -> list[str]:
 def compare(
     before: tuple[pd.Series, pd.DataFrame], values: pd.Series, table: pd.DataFrame
 ) -> tuple[pd.DataFrame, str]:
-    """Compare with the last report: metrics of both, and a test on the images in both."""
+    """Compare with the last report: metrics of both, and a McNemar test on the common images."""
     rows = ["images", "accuracy (95 % interval)", "macro F1 (95 % interval)"]
     changes = pd.DataFrame({"before": _results(before[0]), "now": _results(values)}, index=rows)
     both = before[1].merge(table, on=["file", "class"], suffixes=(" before", ""))
     if both.empty:
         return changes, (
-            "No image is in both reports with the same class: a difference may be one between "
-            "the images."
+            "No image is in both reports with the same class: a difference may be due to different "
+            "images."
         )
     was, is_now = both["predicted before"] == both["class"], both["predicted"] == both["class"]
     p_value = metrics.mcnemar(np.ones(len(both)), was.astype(int), is_now.astype(int))
@@ -105,17 +105,17 @@ class _LogitDifferences(nn.Module):
 
 
 def attribute(classifier: ImageClassifier, images: Tensor, mistakes: pd.DataFrame) -> Tensor | None:
-    """Compute by Grad-CAM what is evidence for the predicted class rather than for the true one.
+    """Compute Grad-CAM maps of the evidence for the predicted class rather than the true one.
 
-    `images` are as for `classifier`, mistakes as from `evaluation.misclassified`. The result has
-    the shape (count, height, width), or is None if it cannot be computed.
+    `images` are inputs of `classifier`, `mistakes` come from `evaluation.misclassified`. Returns
+    maps of shape (count, height, width), or None if they cannot be computed.
     """
     pairs = mistakes["predicted"] * len(classifier.classes) + mistakes["true"]
     images = classifier.normalize(images.to(classifier.mean.device))
     try:
         net = _LogitDifferences(classifier.net)
         return grad_cam(net, images, torch.tensor(pairs.to_numpy()))
-    except (RuntimeError, ValueError):  # too little memory, no feature maps
+    except (RuntimeError, ValueError):  # out of memory, or no feature maps
         return None
 
 
@@ -153,7 +153,7 @@ def save_mistakes(
 
 
 def _place(attribution: Tensor) -> str:
-    """Say where a map (height, width) is largest."""
+    """Describe where a map (height, width) is largest."""
     if attribution.max() <= 0:
         return "no evidence"
     row, column = divmod(int(attribution.argmax()), attribution.shape[1])

@@ -34,7 +34,7 @@ from image_classifier.model import RESIZE_MODES, ImageClassifier, build_net, sav
 from image_classifier.report import describe, writable_folder, write_report
 
 MODEL_FILE = "model.pt"
-PROBE = 1000  # images that decide about the preprocessing
+PROBE = 1000  # images used to choose the preprocessing
 
 
 def train_classifier(
@@ -50,18 +50,18 @@ def train_classifier(
     """Train a classifier and write a model file and a report.
 
     A logistic regression is fitted to the features of a pretrained backbone. Cross-validation
-    chooses its strength, the temperature and the threshold. The test set is used once, for the
-    report.
+    determines its regularization, the temperature and the threshold; after fine-tuning, the last
+    two are fitted on the validation set. The test set is used once, for the report.
 
     Args:
-        data: A folder with one subfolder per class, split or not, or a name of the catalog.
+        data: A folder with one subfolder per class, split or not, or a name from the catalog.
         output: The folder for `model.pt`, `split.csv` and the report.
-        backbone: A key of `transfer.BACKBONES`.
+        backbone: One of `transfer.BACKBONES`.
         image_size: Height and width of the input in pixels.
         fine_tune_epochs: Number of epochs in which all layers are trained; 0 for none.
-        target_accuracy: Wanted accuracy of predictions that do not count as "not sure".
+        target_accuracy: Target accuracy of predictions that do not count as "not sure".
         resume: Continue interrupted fine-tuning.
-        seed: Of the splits, the folds and the fine-tuning.
+        seed: The random seed of the splits, the folds and fine-tuning.
 
     Returns:
         The classifier, on the CPU, and its metrics on the test set.
@@ -123,7 +123,7 @@ def _fit(classifier: ImageClassifier, parts: Sequence[Part], seed: int) -> Linea
     features = torch.cat([readable_features(classifier, p.paths, p.digests) for p in parts])
     targets = torch.tensor([target for part in parts for target in part.files.targets])
     counts = targets.bincount(minlength=len(classifier.classes))
-    if counts.min() < 2:  # cross-validation
+    if counts.min() < 2:  # for cross-validation
         name = classifier.classes[counts.argmin()]
         raise DataError(f"Class {name!r} has one training image, but needs at least two.")
     heads = [fit_head(features, targets, seed) if is_main_process() else None]
@@ -136,17 +136,17 @@ def _fit(classifier: ImageClassifier, parts: Sequence[Part], seed: int) -> Linea
 def _set_confidence(
     classifier: ImageClassifier, logits: Tensor, targets: Tensor, target_accuracy: float
 ) -> None:
-    """Set temperature and threshold by images whose predictions training did not see."""
+    """Set temperature and threshold from the logits of held-out images."""
     classifier.temperature = calibrate(logits, targets)
     probabilities = (logits / classifier.temperature).softmax(dim=1)
     classifier.threshold = choose_threshold(probabilities, targets, target_accuracy)
 
 
 def _choose_resize_mode(classifier: ImageClassifier, train: Part, seed: int) -> None:
-    """Resize the whole image, unless the backbone's own center crop is clearly better.
+    """Use the whole image, unless the backbone's default center crop is clearly better.
 
-    Decided on a sample of training images, by the log loss of cross-validation. Networks trained
-    with random crops predict as well, or better, if they get more of an image than their center.
+    The criterion is the log loss of cross-validation on a sample of training images. Networks
+    trained with random crops predict whole images as well as their centers, or better.
     """
     part = train.subset(_probe(train.files.targets, seed))
     if min(np.bincount(part.files.targets, minlength=len(classifier.classes))) < 2:
@@ -161,7 +161,7 @@ def _choose_resize_mode(classifier: ImageClassifier, train: Part, seed: int) -> 
 
 
 def _probe(targets: Sequence[int], seed: int) -> list[int]:
-    """Choose images at random, but at least two of each class."""
+    """Sample indices of images at random, with at least two of each class."""
     order = np.random.default_rng(seed).permutation(len(targets))
     shuffled = np.array(targets)[order]
     rank_in_class = pd.Series(shuffled).groupby(shuffled).cumcount()
@@ -170,7 +170,7 @@ def _probe(targets: Sequence[int], seed: int) -> list[int]:
 
 
 def _write_split(path: Path, data: str | Path, parts: dict[str, Part]) -> None:
-    """Write which file went where."""
+    """Write the set of each file."""
     root = find_dataset(data)
     rows = [
         (Path(file).relative_to(root).as_posix(), part.files.classes[target], name, digest)
@@ -189,7 +189,7 @@ def is_main_process() -> bool:
 
 @contextmanager
 def process_group() -> Iterator[None]:
-    """Join the processes that torchrun started, if it started this one."""
+    """Initialize `torch.distributed` if torchrun started this process."""
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield
         return

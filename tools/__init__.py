@@ -1,1 +1,1 @@
-"""The machinery of the course; `python -m tools --help` lists the commands."""
+"""Tools that build, check and publish the course; `python -m tools --help` lists the commands."""

@@ -14,7 +14,7 @@ from course_utils.paths import display_path, output_folder
 
 
 class Commands(TyperGroup):
-    """Ends with one sentence and status 2 for what a user can fix, 130 for Ctrl-C."""
+    """Exits with one sentence and status 2 for errors that users can fix, with 130 for Ctrl-C."""
 
     def invoke(self, ctx: typer.Context) -> object:
         """Run the command that was chosen."""
@@ -24,7 +24,7 @@ class Commands(TyperGroup):
             typer.echo(error, err=True)
             raise typer.Exit(2) from None
         except BrokenPipeError:
-            raise  # somebody piped the output to `head`; typer ends quietly
+            raise  # the output is piped to `head`: typer exits quietly
         except OSError as error:
             where = f": {error.filename}" if error.filename else ""
             typer.echo(f"{error.strerror or error}{where}.", err=True)
@@ -44,14 +44,14 @@ app = typer.Typer(
 )
 Output = Annotated[Path | None, typer.Option(help="Folder to write to.")]
 Names = Annotated[list[str] | None, typer.Argument(metavar="[02 ...]", help="Numbers or names.")]
-Jobs = Annotated[int, typer.Option(min=1, help="How many notebooks run at a time.")]
+Jobs = Annotated[int, typer.Option(min=1, help="Number of notebooks run in parallel.")]
 EditionOutput = Annotated[Path, typer.Option(help="Folder to write to.")]
 
 
 @app.command()
 def run(
     names: Names = None,
-    only: Annotated[list[str] | None, typer.Option(help="The same as plain names.")] = None,
+    only: Annotated[list[str] | None, typer.Option(help="Another way to give names.")] = None,
     tiny: Annotated[bool, typer.Option("--tiny", help="Small parameters, for testing.")] = False,
     jobs: Jobs = 1,
     output: Output = None,
@@ -59,9 +59,9 @@ def run(
         list[str] | None,
         typer.Option("-p", metavar="NAME VALUE", help="Set a parameter; may be repeated."),
     ] = None,
-    timeout: Annotated[int, typer.Option(min=1, help="Seconds for one cell.")] = 900,
+    timeout: Annotated[int, typer.Option(min=1, help="Time limit per cell in seconds.")] = 900,
 ) -> None:
-    """Run the notebooks and write them as HTML pages (default: all, to build/)."""
+    """Run notebooks and write them as HTML pages (default: all, to build/)."""
     import nbformat
 
     from tools.notebooks import find_notebooks, set_parameters, tiny_parameters
@@ -98,7 +98,7 @@ def claims(
     seeds: Annotated[str, typer.Option(help='Seeds, for example "0 1 2 3 4".')] = "0",
     jobs: Jobs = 1,
 ) -> None:
-    """Check what the notebooks claim, with the default parameters and several seeds."""
+    """Check the claims of the notebooks with the default parameters and one or more seeds."""
     from tools.claims import check_claims
 
     if not all(seed.isdecimal() for seed in seeds.split()):
@@ -122,7 +122,7 @@ def list_notebooks() -> None:
 
 @app.command()
 def datasets() -> None:
-    """List the datasets that the course knows by name."""
+    """List the datasets of the catalog."""
     from course_utils.catalog import catalog_table
 
     for row in catalog_table():
@@ -139,7 +139,7 @@ def get(name: str) -> None:
 
 @app.command()
 def student(output: EditionOutput = Path("dist")) -> None:
-    """Make the edition for students, and a zip of it."""
+    """Build the student edition as a folder and a zip file."""
     from tools.editions import build_student
 
     folder = build_student(output.absolute())
@@ -148,7 +148,7 @@ def student(output: EditionOutput = Path("dist")) -> None:
 
 @app.command()
 def instructor(output: EditionOutput = Path("dist")) -> None:
-    """Make the edition for instructors, and a zip of it."""
+    """Build the instructor edition as a folder and a zip file."""
     from tools.editions import build_instructor
 
     folder = build_instructor(output.absolute())
@@ -160,9 +160,9 @@ def grade(
     folder: Path,
     output: Output = None,
     jobs: Jobs = 2,
-    cell_seconds: Annotated[int, typer.Option(min=1, help="Longest time for a cell.")] = 60,
+    cell_seconds: Annotated[int, typer.Option(min=1, help="Time limit per cell in seconds.")] = 60,
     notebook_seconds: Annotated[
-        int, typer.Option(min=1, help="Longest time for a notebook.")
+        int, typer.Option(min=1, help="Time limit per notebook in seconds.")
     ] = 600,
 ) -> None:
     """Grade a folder of submitted notebooks (results: build/grades)."""
@@ -201,7 +201,7 @@ def publish(
 
 @app.command()
 def lint(files: Annotated[list[Path] | None, typer.Argument()] = None) -> None:
-    """Check the anatomy of the notebooks."""
+    """Check the structure and language of the notebooks."""
     from tools.lint_notebooks import lint_files
 
     raise typer.Exit(lint_files(files))
@@ -209,7 +209,7 @@ def lint(files: Annotated[list[Path] | None, typer.Argument()] = None) -> None:
 
 @app.command()
 def screenshots() -> None:
-    """Take the pictures of TensorBoard in notebook 06; needs Chromium."""
+    """Take the screenshots of TensorBoard for notebook 06; needs Chromium."""
     from tools.screenshots import make_screenshots
 
     for path in make_screenshots():
@@ -218,16 +218,16 @@ def screenshots() -> None:
 
 @app.command()
 def pitfalls() -> None:
-    """Write notebooks/pitfalls.md from the Pitfall boxes of the notebooks."""
+    """Write notebooks/pitfalls.md from the pitfall boxes of the notebooks."""
     from tools.pitfalls import write_page
 
     write_page()
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run a command; SystemExit has its status."""
+    """Run a command; raise SystemExit with its status."""
     words = iter(sys.argv[1:] if arguments is None else arguments)
-    # typer has no option for pairs that may be repeated: -p NAME VALUE becomes -p NAME=VALUE.
+    # typer does not support repeated options with two values: join -p NAME VALUE to NAME=VALUE.
     joined = [["-p", "=".join(islice(words, 2))] if word == "-p" else [word] for word in words]
     app([word for part in joined for word in part], prog_name="python -m tools")
 

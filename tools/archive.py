@@ -8,10 +8,10 @@ ARCHIVES = Path(__file__).resolve().parents[1] / "course_utils" / "archives"
 
 
 def write_archive(path: Path, files: dict[str, bytes]) -> None:
-    """Write contents by name to a zip file, the same bytes on every machine; print its checksum.
+    """Write contents by name to a reproducible zip file; print its checksum.
 
-    The entries are sorted, dated 1980 and not compressed: images are compressed already, and the
-    output of a compressor depends on the version of zlib.
+    Entries are sorted, dated 1980 and not compressed: images are already compressed, and the
+    compressed bytes would depend on the version of zlib.
     """
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
         for name in sorted(files):

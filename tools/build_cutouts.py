@@ -3,8 +3,8 @@
     python -m tools.build_cutouts FOLDER
 
 FOLDER is the folder `stamps` of Tux Paint's stamps collection: install Debian's package
-tuxpaint-stamps-default and give /usr/share/tuxpaint/stamps, or take the source from
-https://tuxpaint.org. The result is the same byte for byte with version 2022.06.04 of the stamps
+tuxpaint-stamps-default and use /usr/share/tuxpaint/stamps, or download the source from
+https://tuxpaint.org. The result is identical byte for byte with version 2022.06.04 of the stamps
 and Pillow 13.0; Pillow 12.3 encodes six of the 187 images differently.
 """
 
@@ -28,7 +28,7 @@ CLASSES = {
     "vegetables": ["food/vegetables", "food/spices", "plants/mushrooms"],
     "vehicles": ["vehicles", "military/vehicles"],
 }
-# Subfolders and files that are not photographs of the object itself, selected by eye.
+# Subfolders and files that are not photographs of the object itself, selected manually.
 NO_PHOTOGRAPHS = {"cartoon", "toys", "plastic"}
 LEFT_OUT = {
     "7spoke256": "a drawn wheel",
@@ -67,7 +67,7 @@ def cut_out(path: Path) -> bytes:
 def split_names(names: list[str]) -> dict[str, list[str]]:
     """Split the names of one class into train, val and test (60, 20 and 20 %).
 
-    The order is that of a checksum, so that the split does not depend on a random generator.
+    Names are sorted by checksum, so that the split does not depend on a random generator.
     """
     shuffled = sorted(names, key=lambda name: hashlib.sha256(name.encode()).hexdigest())
     held_out = round(0.2 * len(shuffled))
@@ -79,7 +79,7 @@ def split_names(names: list[str]) -> dict[str, list[str]]:
 
 
 def main(
-    folder: Annotated[Path, typer.Argument(help="The folder stamps of the collection.")],
+    folder: Annotated[Path, typer.Argument(help="The folder `stamps` of the collection.")],
     output: Path = ARCHIVES / "cutouts.zip",
 ) -> None:
     """Build cutouts.zip from Tux Paint's stamps."""

@@ -2,9 +2,9 @@
 
     python -m tools.build_fashion_mini FOLDER
 
-FOLDER holds train-images-idx3-ubyte.gz and its three siblings: install Debian's package
-dataset-fashion-mnist and give /usr/share/datasets/fashion-mnist, or download the files from
-https://github.com/zalandoresearch/fashion-mnist. The result is the same byte for byte with the
+FOLDER contains train-images-idx3-ubyte.gz and the three other files: install Debian's package
+dataset-fashion-mnist and use /usr/share/datasets/fashion-mnist, or download the files from
+https://github.com/zalandoresearch/fashion-mnist. The result is identical byte for byte with the
 Pillow version that requirements.txt pins.
 """
 
@@ -28,7 +28,7 @@ TRAIN, VAL, TEST = 500, 100, 100
 
 
 def read_idx(path: Path) -> np.ndarray:
-    """Read a gzipped file of MNIST's format: uint8, images (count, 28, 28) or labels (count,)."""
+    """Read a gzipped IDX file as uint8: images (count, 28, 28) or labels (count,)."""
     with tempfile.TemporaryDirectory() as folder:
         plain = Path(folder) / "idx"
         plain.write_bytes(gzip.decompress(path.read_bytes()))

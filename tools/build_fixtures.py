@@ -1,9 +1,8 @@
-"""Write the small folder of photographs that the tests use, from the dataset cutouts.
+"""Write the small folder of photographs for the tests, from the dataset cutouts.
 
     python -m tools.build_fixtures
 
-The first images of three classes become JPEG files on white, in a folder without splits, like a
-learner's own.
+The first images of three classes are saved as JPEG files on white, in a folder without splits.
 """
 
 import shutil

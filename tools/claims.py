@@ -1,8 +1,8 @@
-"""Check what the notebooks claim: tests/claims/NN_*.py, run inside the notebooks with any seed.
+"""Check the claims of the notebooks, tests/claims/NN_*.py, inside the notebooks, with any seed.
 
 A claim is a function. Its arguments are variables of the notebook, its docstring is the sentence
-that it backs, and it runs after the cell whose id the decorator names. With the notebook's own
-seed, the outputs must also be those that are stored, as for `pytest --nbval`.
+that it verifies, and it runs after the cell with the id in the decorator. With the default seed of
+the notebook, the outputs must also match the stored ones, as with `pytest --nbval`.
 """
 
 import inspect
@@ -26,7 +26,7 @@ PREFIX = "claim-"
 
 
 def claim(after: str) -> Callable[[Callable], Callable]:
-    """Bind a claim to the cell with an id."""
+    """Mark a function as a claim that is checked after the cell with an id."""
 
     def bind(function: Callable) -> Callable:
         function.after = after
@@ -71,7 +71,7 @@ def with_claims(nb: nbformat.NotebookNode, path: Path) -> nbformat.NotebookNode:
 
 
 def results(nb: nbformat.NotebookNode) -> Iterator[tuple[str, str]]:
-    """Yield the claims of an executed notebook and what is wrong with each, "" for nothing."""
+    """Yield each claim of an executed notebook and its problem, "" if it holds."""
     for cell in nb.cells:
         for tag in cell.metadata.get("tags", ()):
             if tag.startswith(PREFIX):
@@ -81,7 +81,7 @@ def results(nb: nbformat.NotebookNode) -> Iterator[tuple[str, str]]:
 
 
 def changed_outputs(stored: nbformat.NotebookNode, executed: nbformat.NotebookNode) -> list[str]:
-    """Return the ids of the cells that printed something else than what is stored."""
+    """Return the ids of the cells whose text output differs from the stored one."""
     new = {cell.id: cell for cell in executed.cells}
     compared = [c for c in stored.cells if c.cell_type == "code" and not is_uncompared(c)]
     return [cell.id for cell in compared if _text(cell) != _text(new[cell.id])]
@@ -94,7 +94,7 @@ def _text(cell: nbformat.NotebookNode) -> str:
 
 
 def check_claims(names: Sequence[str], seeds: Sequence[int], jobs: int = 1) -> pd.DataFrame:
-    """Execute notebooks with their claims, once per seed, and print what fails.
+    """Execute notebooks with their claims, once per seed, and print failures.
 
     Returns:
         Whether each claim held: one row per notebook and claim, one column per seed.

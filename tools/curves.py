@@ -1,6 +1,6 @@
-"""Compute the curves of the website's game: docs/_static/curves.js.
+"""Compute the curves for the website's game: docs/_static/curves.js.
 
-The gallery of notebook 04 is computed again with other seeds.
+The gallery of notebook 04 is recomputed with other seeds.
 """
 
 import json
@@ -15,7 +15,7 @@ from tools.notebooks import ROOT, find_notebooks, set_parameters
 from tools.run import Run, run_or_raise
 
 FILE = ROOT / "docs" / "_static" / "curves.js"
-LAST_CELL = "gallery-figure"  # after it, all variables that EXPORT needs exist
+LAST_CELL = "gallery-figure"  # defines the last variable that EXPORT needs
 EXPORT = """
 import json
 found = {

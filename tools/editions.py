@@ -1,8 +1,8 @@
-"""The course as it is handed out: an edition for students and one for instructors.
+"""Build the student and the instructor edition of the course.
 
 Students get the notebooks without outputs. Instructors get outputs, solutions, predictions, open
-quizzes, and the teaching notes of TEACHING.md. An edition is a folder that installs and runs by
-itself, and a zip of it.
+quizzes, and the teaching notes of TEACHING.md. An edition is a self-contained folder and a zip
+file of it.
 """
 
 import re
@@ -27,19 +27,19 @@ from tools.notebooks import ROOT, find_notebooks, title
 FILES = ("LICENSE", "environment.yml", "pyproject.toml", "requirements.txt")
 PACKAGES = ("course_utils", "course_exercises", "image_classifier", "tools")
 
-FOR_STUDENTS = """Work through the notebooks in order. The exercises check themselves: edit the cell
-of an exercise, run it and the check below it, and read the hint. Write down your predictions
-before you run the cell that shows the result."""
-FOR_INSTRUCTORS = """The edition for instructors: exercises solved, predictions filled in, quizzes
-open, and teaching notes at the top of each notebook. [TEACHING.md](TEACHING.md) has the plans for
-a workshop and for a course, and explains grading."""
+FOR_STUDENTS = """Work through the notebooks in order. Each exercise has a check: edit the cell of
+the exercise, run it and the check below it, and read the hint. Enter your predictions before you
+run the cell that shows the result."""
+FOR_INSTRUCTORS = """This is the edition for instructors: exercises are solved, predictions are
+filled in, quizzes are open, and each notebook has teaching notes at the top.
+[TEACHING.md](TEACHING.md) has plans for a workshop and for a course, and explains grading."""
 
 
 def build_student(target: Path) -> Path:
     """Write `student/`, without solutions and outputs, and `student.zip`; return the folder.
 
     Raises:
-        CourseError: There are files in the folder that the user has added or changed.
+        CourseError: Files in the folder were added or changed.
     """
     return _build("student", target, FOR_STUDENTS, lambda stem, nb: without_outputs(nb))
 
@@ -48,7 +48,7 @@ def build_instructor(target: Path) -> Path:
     """Write `instructor/`, with solutions and notes, and `instructor.zip`; return the folder.
 
     Raises:
-        CourseError: There are files in the folder that the user has added or changed.
+        CourseError: Files in the folder were added or changed.
     """
     if not (ROOT / "solutions").is_dir():
         raise CourseError("This edition has no solutions; use a checkout of the whole course.")
@@ -67,7 +67,7 @@ def build_instructor(target: Path) -> Path:
 
 
 def without_outputs(nb: NotebookNode) -> NotebookNode:
-    """Return a copy of a notebook without outputs and execution counts."""
+    """Return a copy of a notebook without outputs or execution counts."""
     return ClearOutputPreprocessor().preprocess(deepcopy(nb), {})[0]
 
 
@@ -148,7 +148,7 @@ def _copy(source: Path, target: Path) -> None:
 
 
 def _may_be_replaced(folder: Path, archive: Path) -> bool:
-    """Whether there is nothing, or an edition whose folder and zip have the same contents."""
+    """Return whether there is no edition, or one whose folder and zip have the same contents."""
     if not archive.is_file():
         return not folder.exists()
     try:

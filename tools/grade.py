@@ -1,8 +1,8 @@
-"""Grade submitted notebooks: execute each of them, and let the course's own checks judge it.
+"""Grade submitted notebooks: execute each of them with the course's own checks.
 
 A submission runs as a whole, with the tiny parameters of its notebook: what passes in the notebook
-passes here. A cell that hangs or ends the kernel costs no other exercise: it is left out, and the
-notebook runs again. This is other people's code, and it runs with all your rights.
+passes here. A cell that hangs or kills the kernel does not affect other exercises: it is left out,
+and the notebook runs again. Submissions are untrusted code that runs with all your permissions.
 """
 
 import logging
@@ -40,7 +40,7 @@ PAGE = Path(__file__).parent / "grades.html.j2"
 SYMBOLS = {PASSED: "✓", WRONG: "✗", NOT_TRIED: "–"}
 COPY = re.compile(r"^Copy of |[-_ ]*\(\d+\)|[-_ ]*Copy\d*$", re.IGNORECASE)
 MIME = "application/vnd.course.verdict+json"
-# One expression without imports: it changes no name of the submission.
+# A single expression without imports: it does not change variables of the submission.
 JUDGE = (
     f"get_ipython().display_pub.publish({{{{'{MIME}': "
     "vars(__import__('course_exercises').examine('{name}', {variable}))}})"
@@ -49,7 +49,7 @@ JUDGE = (
 
 @dataclass
 class Submission:
-    """A submitted file: its notebook with the course's cells, and verdicts by exercise."""
+    """A submitted file: its notebook with the course's cells, and the verdicts by exercise."""
 
     path: Path
     student: str
@@ -65,9 +65,9 @@ def grade_folder(
     Args:
         folder: FOLDER/<student>/<notebook>.ipynb, or files with the student's name in theirs.
         output: The folder for the results.
-        jobs: How many notebooks run at a time; they share the cores.
-        cell_seconds: The longest time for a cell.
-        notebook_seconds: The longest time for a notebook.
+        jobs: Number of notebooks run in parallel; they share the cores.
+        cell_seconds: Time limit per cell.
+        notebook_seconds: Time limit per notebook.
     """
     submissions, remarks = find_submissions(folder)
     output.mkdir(parents=True, exist_ok=True)
@@ -123,7 +123,7 @@ def find_submissions(folder: Path) -> tuple[list[Submission], list[str]]:
 
 
 def number_of(nb: NotebookNode, path: Path) -> str:
-    """Return the number of the course's notebook: from its title or a check, or the file name."""
+    """Return the number of the notebook, from its title, a check, or the file name."""
     text = "\n".join(cell.source for cell in nb.cells)
     found = re.search(r"""^(?:# |check\(["'])(\d\d)\.""", text, re.MULTILINE)
     found = found or re.search(r"(?<!\d)(\d\d)(?!\d)", path.stem)
@@ -131,7 +131,7 @@ def number_of(nb: NotebookNode, path: Path) -> str:
 
 
 def student_of(path: Path, folder: Path, stem: str) -> str:
-    """Return the student's folder, or what the file name adds to that of the notebook."""
+    """Return the name of the student's folder, or the file name without that of the notebook."""
     student, *below = path.relative_to(folder).parts
     if below:
         return student
@@ -159,9 +159,9 @@ def with_course_cells(nb: NotebookNode, course: NotebookNode) -> NotebookNode:
 
 
 def _insert_check(nb: NotebookNode, name: str, variable: str) -> None:
-    """Replace the check of an exercise, and each copy of it, by the course's.
+    """Replace the check of an exercise, and each copy of it, with the course's check.
 
-    One that was removed goes to the end: no other cell changes an answer.
+    A check that was removed is added at the end, since no other cell changes an answer.
     """
     call = re.compile(rf"""^check\(\s*["']{re.escape(name)}["'][^)]*\)""", re.MULTILINE)
     places = [
@@ -179,7 +179,7 @@ def _insert_check(nb: NotebookNode, name: str, variable: str) -> None:
 
 
 class _Client(NotebookClient):
-    """Keeps no printed text: an endless loop may print gigabytes."""
+    """Discards printed text: an endless loop may print gigabytes."""
 
     def output(self, outs: list, msg: dict, display_id: str, cell_index: int) -> object:
         """Keep an output, unless it is printed text."""
@@ -190,12 +190,12 @@ class _Client(NotebookClient):
 def execute(
     nb: NotebookNode, start: dict[str, Any], cell_seconds: int, notebook_seconds: int
 ) -> str:
-    """Execute a notebook, without the cells that hang or end the kernel.
+    """Execute a notebook, without the cells that hang or kill the kernel.
 
     Returns:
-        Why the rest did not run; empty if all ran.
+        The reason why the rest did not run; empty if everything ran.
     """
-    logging.getLogger("traitlets").setLevel(logging.CRITICAL)  # the grades tell what happened
+    logging.getLogger("traitlets").setLevel(logging.CRITICAL)  # the grades report what happened
     end = time.monotonic() + notebook_seconds
     running = None
 
@@ -230,14 +230,14 @@ def execute(
 
 
 def read_verdicts(nb: NotebookNode, reason: str) -> dict[str, Verdict]:
-    """Read the verdicts from the outputs of the checks; of several, one that passed counts.
+    """Read the verdicts from the outputs of the checks; of several, a passed one counts.
 
     Args:
         nb: An executed submission.
-        reason: Why the rest of it did not run.
+        reason: The reason why the rest of it did not run.
     """
     verdicts: dict[str, Verdict] = {}
-    problem = ""  # of the cells since the last check
+    problem = ""  # in the cells since the last check
     for cell in _code(nb):
         errors = [f"{out.ename}: {out.evalue}" for out in cell.outputs if "ename" in out]
         error = cell.metadata.get("left_out") or "".join(errors[:1]).partition("\n")[0]
@@ -263,7 +263,7 @@ def _code(nb: NotebookNode) -> list[NotebookNode]:
 
 
 def collect(submissions: Sequence[Submission], remarks: list[str]) -> dict[str, dict[str, Verdict]]:
-    """Return the verdicts by student; of several files of one notebook the best one counts."""
+    """Return the verdicts by student; of several files of one notebook, the best one counts."""
     students, files = {}, {}
     for one in sorted((one for one in submissions if one.verdicts), key=_quality):
         notebook = (one.student, *one.verdicts)

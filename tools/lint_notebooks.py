@@ -1,7 +1,7 @@
-"""The anatomy that every notebook of the course has, as rules.
+"""Rules for the structure and language of the notebooks.
 
-A rule is a function that takes a notebook and its name and yields (cell, what is wrong); cells,
-text cells too, are counted from 1, and 0 means the notebook as a whole.
+A rule is a function that takes a notebook and its name and yields (cell, problem). Cells, including
+Markdown cells, are counted from 1; 0 is the notebook as a whole.
 """
 
 import re
@@ -20,7 +20,7 @@ from tools.style import foreign_phrases
 Findings = Iterator[tuple[int, str]]
 MOST_LINES, MOST_CODE_CELLS, MOST_WORDS, MOST_ASSERTIONS = 15, 60, 3200, 8
 SHORTEST_ALT = 20
-# A path of somebody's machine, but not the end of a relative path or of an address.
+# An absolute path, but not the end of a relative path or of a URL.
 ABSOLUTE = re.compile(r"(?<![\w./~*-])/(?:home|root|tmp|Users)\b|(?<!\w)[A-Z]:\\(?!n)")
 LIST_ITEM = re.compile(r"\s*(?:[-*+]|\d+\.)\s+\S")
 UNCOMPARED = re.compile(r"nbval[-_](?:ignore[-_]output|skip)", re.IGNORECASE)
@@ -51,7 +51,7 @@ def rule_objectives(nb: NotebookNode, name: str) -> Findings:
 
 
 def rule_prerequisites_and_minutes(nb: NotebookNode, name: str) -> Findings:
-    """The introduction says what one must know, and how long it takes."""
+    """The introduction states the prerequisites and the minutes."""
     text = introduction(nb).lower()
     if "prerequisite" not in text:
         yield 0, "no prerequisites before the first code cell"
@@ -86,7 +86,7 @@ def rule_sections(nb: NotebookNode, name: str) -> Findings:
 
 
 def rule_alt_text(nb: NotebookNode, name: str) -> Findings:
-    """Every picture says in words what it shows."""
+    """Every figure has an alt text."""
     for number, cell in code_cells(nb):
         for output in cell.outputs:
             alt = output.get("metadata", {}).get("image/png", {}).get("alt", "")
@@ -95,7 +95,7 @@ def rule_alt_text(nb: NotebookNode, name: str) -> Findings:
 
 
 def rule_clean_outputs(nb: NotebookNode, name: str) -> Findings:
-    """No error that was not meant, and nothing on stderr."""
+    """Outputs contain no unintended error, and nothing on stderr."""
     for number, cell in code_cells(nb):
         for output in cell.outputs:
             if output.output_type == "error" and "raises-exception" not in tags(cell):
@@ -105,7 +105,7 @@ def rule_clean_outputs(nb: NotebookNode, name: str) -> Findings:
 
 
 def rule_no_absolute_path(nb: NotebookNode, name: str) -> Findings:
-    """No path of somebody's machine."""
+    """No absolute path."""
     for number, cell in enumerate(nb.cells, start=1):
         for text in (cell.source, *texts_of(cell)):
             if match := ABSOLUTE.search(text):
@@ -114,7 +114,7 @@ def rule_no_absolute_path(nb: NotebookNode, name: str) -> Findings:
 
 
 def rule_short_cells(nb: NotebookNode, name: str) -> Findings:
-    """Code that can be taken in at once; folded cells may be longer."""
+    """Code cells are short, except folded ones."""
     for number, cell in code_cells(nb):
         lines = len(cell.source.splitlines())
         if lines > MOST_LINES and not FOLDED & {*tags(cell)}:
@@ -122,7 +122,7 @@ def rule_short_cells(nb: NotebookNode, name: str) -> Findings:
 
 
 def rule_size(nb: NotebookNode, name: str) -> Findings:
-    """A notebook that is read in one sitting, with few assertions."""
+    """The notebook is short enough for one sitting and has few assertions."""
     code = [cell.source for _, cell in code_cells(nb)]
     cells = [cell.source for cell in nb.cells if cell.cell_type == "markdown"]
     text = re.sub(r"^Open it in \[Colab\].*", "", "\n".join(cells), flags=re.MULTILINE)
@@ -137,7 +137,7 @@ def rule_size(nb: NotebookNode, name: str) -> Findings:
 
 
 def rule_language(nb: NotebookNode, name: str) -> Findings:
-    """The field's words, in text, code and outputs (tools/style.py)."""
+    """Text, code and outputs use the field's terms (tools/style.py)."""
     for number, cell in enumerate(nb.cells, start=1):
         for text in (cell.source, *texts_of(cell)):
             for phrase in foreign_phrases(text):
@@ -145,14 +145,14 @@ def rule_language(nb: NotebookNode, name: str) -> Findings:
 
 
 def rule_equations(nb: NotebookNode, name: str) -> Findings:
-    """Equations that become MathML."""
+    """Equations can be converted to MathML."""
     for number, cell in enumerate(nb.cells, start=1):
         if cell.cell_type == "markdown" and re.search(r"\\begin\{(?:align|eqn)", cell.source):
             yield number, "an aligned equation, which the website cannot show; write two"
 
 
 def rule_execution_counts(nb: NotebookNode, name: str) -> Findings:
-    """The stored notebook was run once, from top to bottom."""
+    """The stored notebook was run from top to bottom in a new kernel."""
     for expected, (number, cell) in enumerate(code_cells(nb), start=1):
         if cell.execution_count != expected:
             yield number, f"execution count {cell.execution_count} instead of {expected}"
@@ -160,7 +160,7 @@ def rule_execution_counts(nb: NotebookNode, name: str) -> Findings:
 
 
 def rule_format(nb: NotebookNode, name: str) -> Findings:
-    """Version 4.5, with a unique id for each cell, and a kernel that everybody has."""
+    """Version 4.5, with a unique id for each cell, and the kernel python3."""
     if (nb.nbformat, nb.nbformat_minor) < (4, 5):
         yield 0, f"format {nb.nbformat}.{nb.nbformat_minor}, instead of 4.5"
     seen = set()
@@ -174,7 +174,7 @@ def rule_format(nb: NotebookNode, name: str) -> Findings:
 
 
 def rule_metadata(nb: NotebookNode, name: str) -> Findings:
-    """Minutes, and tiny values of parameters that exist."""
+    """The metadata has the minutes, and tiny values of existing parameters."""
     course = nb.metadata.get("course", {})
     minutes = course.get("minutes")
     if not isinstance(minutes, int | float) or minutes <= 0:
@@ -188,7 +188,7 @@ def rule_metadata(nb: NotebookNode, name: str) -> Findings:
 
 
 def rule_headline(nb: NotebookNode, name: str) -> Findings:
-    """One cell prints the main figure."""
+    """One cell prints the main result."""
     count = sum("headline" in tags(cell) for _, cell in code_cells(nb))
     if count != 1:
         yield 0, f"{count} cells tagged 'headline', instead of one"
@@ -203,7 +203,7 @@ def rule_compared(nb: NotebookNode, name: str) -> Findings:
 
 
 def rule_pitfalls(nb: NotebookNode, name: str) -> Findings:
-    """A Pitfall box is a cell of its own."""
+    """A pitfall box is a separate cell."""
     for number, cell in enumerate(nb.cells, start=1):
         is_text = cell.cell_type == "markdown"
         if is_text and "**Pitfall" in cell.source and not cell.source.startswith("> **Pitfall"):
@@ -229,7 +229,7 @@ def rule_exercises(nb: NotebookNode, name: str) -> Findings:
 
 
 def rule_predictions(nb: NotebookNode, name: str) -> Findings:
-    """At least two predictions are asked for, in cells of their own, and answered later."""
+    """There are at least two predictions, in separate cells, each with feedback below it."""
     found = tagged_cells(nb, "prediction")
     number = name.split("_")[0]
     if list(found) != [f"{number}.{letter}" for letter in "abcdef"[: len(found)]] or len(found) < 2:
@@ -247,7 +247,7 @@ def rule_predictions(nb: NotebookNode, name: str) -> Findings:
 
 
 def rule_quiz(nb: NotebookNode, name: str) -> Findings:
-    """Five questions close the notebook, each with one right answer, and a reason for each."""
+    """The notebook ends with five questions; one answer is right, and each has a reason."""
     quiz = [cell for cell in nb.cells if "quiz" in tags(cell)]
     if len(quiz) != 5:
         yield 0, f"five questions in the quiz, not {len(quiz)}"
@@ -276,14 +276,14 @@ RULES = {
 
 
 def lint(nb: NotebookNode, name: str) -> list[str]:
-    """Apply all rules to a notebook; return what is wrong, one sentence each."""
+    """Apply all rules to a notebook; return one line per problem."""
     if not nb.cells:
         return [f"{name}: no cells"]
     found = (finding for rule in RULES.values() for finding in rule(nb, name))
     return [f"{name}: " + (f"cell {cell}: " if cell else "") + wrong for cell, wrong in found]
 
 
-# What the rules look at
+# Helpers of the rules
 
 
 def tags(cell: NotebookNode) -> list[str]:
@@ -292,7 +292,7 @@ def tags(cell: NotebookNode) -> list[str]:
 
 
 def is_uncompared(cell: NotebookNode) -> bool:
-    """Whether nbval does not compare the outputs of a cell."""
+    """Return whether nbval does not compare the outputs of a cell."""
     return any(UNCOMPARED.search(text) for text in (*tags(cell), cell.source))
 
 
@@ -317,7 +317,7 @@ def headings_of(nb: NotebookNode) -> Iterator[tuple[int, int, str]]:
 
 
 def texts_of(cell: NotebookNode) -> Iterator[str]:
-    """Yield everything that the outputs of a cell show as text."""
+    """Yield all text in the outputs of a cell."""
     for output in cell.get("outputs", []):
         yield output.get("text", "")
         yield "\n".join(output.get("traceback", []))
@@ -327,7 +327,7 @@ def texts_of(cell: NotebookNode) -> Iterator[str]:
 
 
 def lint_files(files: Sequence[Path] | None = None) -> int:
-    """Print what is wrong with notebooks, by default those of the course; 1 if anything is."""
+    """Print the problems of notebooks, by default of the course; return 1 if there are any."""
     paths = files or find_notebooks()
     wrong = [line for path in paths for line in lint(nbformat.read(path, 4), path.stem)]
     print("\n".join(wrong) or f"{len(paths)} notebooks, nothing wrong")

@@ -24,7 +24,7 @@ def find_notebooks(only: Sequence[str] = ()) -> list[Path]:
         only: Numbers ("02" or "2"), names or paths of notebooks; none means all.
 
     Raises:
-        CourseError: There is no notebook of that name.
+        CourseError: There is no notebook with that name.
     """
     paths = sorted(NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))
     wanted = [Path(name).name.removesuffix(".ipynb") for name in only]
@@ -94,7 +94,7 @@ def tiny_parameters(nb: NotebookNode) -> dict[str, Any]:
 
 
 def set_parameters(nb: NotebookNode, values: Mapping[str, Any]) -> NotebookNode:
-    """Return a copy of a notebook with other parameters.
+    """Return a copy of a notebook with different parameters.
 
     Args:
         nb: A notebook with a cell tagged `parameters`.
@@ -131,7 +131,7 @@ def _typed(name: str, value: object, default: object) -> object:
         value = ast.literal_eval(text)
     except (ValueError, SyntaxError):
         value = text if default is None else _yaml(text)
-    # An integer may take the place of a float, but True is not a number here.
+    # An integer is accepted for a float, but a bool is not.
     numbers = isinstance(default, float) and type(value) is int
     if default is None or type(value) is type(default) or numbers:
         return value
@@ -148,8 +148,8 @@ def _yaml(text: str) -> object:
 def kernel_environment(threads: int | None = None) -> dict[str, str]:
     """Return the environment variables of a kernel: progress bars off, limited threads.
 
-    Several kernels with as many threads each as there are cores slow one another down more than
-    tenfold. None leaves the number to the libraries; variables that are set already are kept.
+    Several kernels with one thread per core each slow one another down more than tenfold. With
+    None, the libraries choose the number; variables that are already set are kept.
     """
     limits = dict.fromkeys(THREAD_VARIABLES, str(threads)) if threads else {}
     return limits | os.environ | {"COURSE_PROGRESS": "off"}

@@ -1,4 +1,4 @@
-"""Write executed notebooks, and Markdown, as HTML pages that load nothing from elsewhere."""
+"""Write executed notebooks and Markdown as self-contained HTML pages."""
 
 import re
 from pathlib import Path
@@ -18,7 +18,7 @@ BACK = "[All notebooks](index.html)"
 
 
 def block_equation(latex: str) -> str:
-    """Convert an equation to HTML that scrolls, if it is wider than a phone."""
+    """Convert an equation to HTML that scrolls on narrow screens."""
     return f'<div class="equation" tabindex="0">{convert(latex, display="block")}</div>'
 
 
@@ -35,7 +35,7 @@ class Renderer(IPythonRenderer):
 
 
 def to_html(text: str) -> str:
-    """Render Markdown as HTML that contains its images."""
+    """Render Markdown as HTML with embedded images."""
     renderer = Renderer(escape=False, embed_images=True, path=str(NOTEBOOKS))
     return MarkdownWithMath(renderer=renderer).render(text)
 

@@ -1,4 +1,4 @@
-"""Write notebooks/pitfalls.md: every Pitfall box of the notebooks, with what it measured."""
+"""Write notebooks/pitfalls.md: every pitfall box of the notebooks, with its measurements."""
 
 from urllib.parse import quote
 

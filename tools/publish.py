@@ -1,8 +1,8 @@
 """Write the address of the course on GitHub into everything that links to it.
 
-The address stands in pyproject.toml. From there it goes to the links to Colab, Kaggle and Binder,
-at the top of each notebook and in the README; to the set-up cells, which install the course from
-it; and to CITATION.cff. The website reads it from pyproject.toml when it is built.
+The address is stored in pyproject.toml. From there it is copied to the links to Colab, Kaggle and
+Binder, at the top of each notebook and in the README; to the set-up cells, which install the course
+from it; and to CITATION.cff. The website reads it from pyproject.toml when it is built.
 """
 
 import re
@@ -28,7 +28,7 @@ class Address:
     branch: str = "main"
 
     def __post_init__(self) -> None:
-        """Refuse what GitHub would not know."""
+        """Reject invalid names."""
         if not self.repository:
             raise CourseError(USAGE)
         if not re.fullmatch(r"[A-Za-z0-9-]+/[\w.-]+", self.repository):
@@ -53,7 +53,7 @@ class Address:
         return f"https://{owner.lower()}.github.io/{name}/"
 
     def links(self, path: str) -> dict[str, str]:
-        """Where Colab, Kaggle and Binder open a notebook of the repository."""
+        """The links that open a notebook in Colab, Kaggle and Binder."""
         blob = f"github.com/{self.repository}/blob/{self.branch}/{path}"
         branch, place = quote(self.branch, safe=""), quote(f"lab/tree/{path}", safe="")
         return {
@@ -68,14 +68,14 @@ class Address:
 
 
 def read_address(root: Path = ROOT) -> Address | None:
-    """Read the address from pyproject.toml; None as long as the course is not published."""
+    """Read the address from pyproject.toml; None if the course is not published."""
     project = tomllib.loads((root / "pyproject.toml").read_text("utf-8"))["project"]
     tree = project.get("urls", {}).get("Repository")
     found = re.fullmatch(r"https://github\.com/([^/]+/[^/]+)/tree/(.+)", tree or "")
     return Address(*found.groups()) if found else None
 
 
-# Without an address, each of these functions removes what another one has written.
+# Without an address, each of these functions removes the previous one.
 
 
 def stamp_project(text: str, address: Address | None) -> str:
@@ -131,7 +131,7 @@ def stamp_notebook(nb: NotebookNode, path: str, address: Address | None) -> None
 
 
 def stamped(root: Path, address: Address | None) -> dict[Path, str]:
-    """Return the new text of every file that names the address, whether it changes or not."""
+    """Return the new text of every file that contains the address, even if it is unchanged."""
     files = {
         "pyproject.toml": stamp_project,
         "CITATION.cff": stamp_citation,
@@ -146,14 +146,14 @@ def stamped(root: Path, address: Address | None) -> dict[Path, str]:
 
 
 def publish_as(repository: str, branch: str) -> str:
-    """Write the address into all files and return a sentence about it.
+    """Write the address into all files and return a summary.
 
     Raises:
-        CourseError: This is not an address on GitHub.
+        CourseError: The address is not valid.
     """
     repository = re.sub(r"^https://github\.com/|(\.git)?/?$", "", repository)
     address = Address(repository, branch or "main")
     texts = stamped(ROOT, address)
     for path, text in texts.items():
         path.write_text(text, encoding="utf-8", newline="\n")
-    return f"{len(texts)} files link to {address.url} ({address.branch}) now; commit and push them."
+    return f"{len(texts)} files now link to {address.url} ({address.branch}); commit and push them."

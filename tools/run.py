@@ -1,4 +1,4 @@
-"""Run notebooks with nbclient, several at a time, in kernels of this interpreter."""
+"""Run notebooks with nbclient, in parallel, in kernels of this interpreter."""
 
 import asyncio
 import sys
@@ -25,29 +25,29 @@ CELL_TIMEOUT = 900  # seconds
 KERNEL = {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}
 LASTING_METADATA = ("tags", "slideshow", "jupyter", "cellView")
 FOLDED = {"setup", "parameters", "imports"}
-# For the website, for JupyterLab, and for Colab.
+# For JupyterLab and Colab; the website uses the tag hide-input.
 FOLDING = {"jupyter": {"source_hidden": True}, "cellView": "form"}
 
 
 class Kernel(AsyncKernelManager):
-    """A kernel of this interpreter: the one that is named "python3" may belong to another."""
+    """A kernel of this interpreter: the kernel named "python3" may belong to another one."""
 
     # ipykernel warns in every kernel that local connections are not encrypted.
     kernel_spec = KernelSpec(**get_kernel_dict(["--log-level=ERROR"]))
 
 
 class Run:
-    """A notebook and how its run ended.
+    """A notebook and the result of its run.
 
     Attributes:
         path: The notebook's file.
         nb: The notebook; its outputs are replaced while it runs.
         error: The failing cell, its section and the error; empty if every cell ran.
-        seconds: How long the run took.
+        seconds: The duration of the run.
     """
 
     def __init__(self, path: Path, nb: NotebookNode, timeout: int = CELL_TIMEOUT) -> None:
-        """Prepare a run; `timeout` is the longest time for a cell, in seconds."""
+        """Prepare a run; `timeout` is the time limit per cell in seconds."""
         self.path, self.nb, self.timeout = path, nb, timeout
         self.error, self.seconds, self.stopped = "", 0.0, False
         self.code = [i for i, cell in enumerate(nb.cells) if cell.cell_type == "code"]
@@ -62,7 +62,7 @@ class Run:
         )
 
     def execute(self, environment: dict[str, str], bar: tqdm) -> None:
-        """Run all cells, up to the first that fails."""
+        """Run the cells until one fails."""
         for i in self.code:
             self.nb.cells[i].outputs, self.nb.cells[i].execution_count = [], None
         self.client.on_cell_execute = lambda cell, cell_index: self._enter(cell_index, bar)
@@ -79,7 +79,7 @@ class Run:
         self.seconds = time.monotonic() - start
 
     def stop(self) -> None:
-        """Kill the kernel, if it runs."""
+        """Kill the kernel if it is running."""
         self.stopped = True
         if self.client.km and self.client.km.has_kernel:
             self.client.km.provisioner.process.kill()
@@ -94,14 +94,14 @@ class Run:
 
 
 def run_all(runs: Sequence[Run], finish: Callable[[Run], None], jobs: int = 1) -> None:
-    """Run notebooks; one that fails does not stop the others, Ctrl-C stops all.
+    """Run notebooks; a failure does not stop the others, Ctrl-C stops all.
 
     Args:
         runs: The notebooks.
         finish: Called after each run that was not stopped.
-        jobs: How many notebooks run at a time; they share the cores.
+        jobs: Number of notebooks run in parallel; they share the cores.
     """
-    if sys.platform == "win32":  # ZeroMQ needs another event loop than the default there
+    if sys.platform == "win32":  # ZeroMQ does not support the default event loop
         asyncio.set_event_loop_policy(asyncio.WindowsSelectorEventLoopPolicy())
     jobs = max(1, min(jobs, len(runs)))
     environment = kernel_environment(max(1, cpu_count() // jobs) if jobs > 1 else None)
@@ -164,7 +164,7 @@ def run_notebooks(runs: Sequence[Run], output: Path, jobs: int = 1) -> None:
 
 
 def execute_in_place(runs: Sequence[Run]) -> None:
-    """Run notebooks and store their outputs in them; one that fails stays as it was."""
+    """Run notebooks and store their outputs in them; a notebook that fails is not changed."""
 
     def finish(run: Run) -> None:
         if not run.error:
@@ -176,7 +176,7 @@ def execute_in_place(runs: Sequence[Run]) -> None:
 
 
 def strip(nb: NotebookNode) -> None:
-    """Remove the metadata that differs from run to run or from machine to machine; fold cells."""
+    """Remove metadata that varies between runs or machines; fold cells."""
     course, language = nb.metadata.get("course", {}), nb.metadata.language_info
     for key in ("version", "codemirror_mode", "nbconvert_exporter"):
         language.pop(key, None)
@@ -190,7 +190,7 @@ def strip(nb: NotebookNode) -> None:
 
 
 def table(runs: Sequence[Run]) -> str:
-    """Lay out for a terminal how the runs ended."""
+    """Format the results of the runs as a table."""
     width = max(len(run.path.stem) for run in runs)
     return "\n".join(
         f"{run.path.stem:{width}}  {'failed' if run.error else 'ok':6}  {run.seconds:5.0f} s  "

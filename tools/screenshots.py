@@ -1,7 +1,7 @@
-"""Make the pictures of TensorBoard in notebook 06: notebooks/images/06_*.png.
+"""Take the screenshots of TensorBoard for notebook 06: notebooks/images/06_*.png.
 
-The notebook is executed, TensorBoard's server reads the logs that it wrote, and Chromium opens the
-tabs. Run it again when the logs or TensorBoard's pages change, and look at the pictures.
+The notebook is executed, TensorBoard serves its logs, and Chromium opens the tabs. Run this again
+when the logs or TensorBoard's pages change, and inspect the images.
 """
 
 import re
@@ -30,7 +30,7 @@ NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 CHROMIUM = next(filter(None, map(shutil.which, NAMES)), None)  # the installed browser
 OPTIONS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 SERVER_SECONDS = 90
-SETTLED = 2500  # milliseconds that animations take, and the points of the projector
+SETTLED = 2500  # milliseconds, for animations and the points of the projector
 
 Clip = dict[str, float] | None
 
@@ -42,7 +42,7 @@ def scalars(page: "Page") -> Clip:
 
 
 def images(page: "Page") -> Clip:
-    """Show the confusion matrix in the middle of training, in its real size."""
+    """Show the confusion matrix in the middle of training, at its actual size."""
     page.locator("paper-checkbox", has_text="Show actual image size").click()
     slider = page.locator("paper-slider#steps").first
     slider.wait_for()
@@ -93,18 +93,18 @@ PICTURES: dict[str, tuple[Callable[["Page"], Clip], str, int, int, float]] = {
     "hparams": (hparams, "", 1010, 310, 1),
     "projector": (projector, "", 1250, 680, 0.8),
 }
-TABS = {"scalars": "timeseries"}  # where the name of the tab is another one
+TABS = {"scalars": "timeseries"}  # tabs with a different name
 
 
 def make_screenshots() -> list[Path]:
-    """Execute notebook 06, and take its pictures.
+    """Execute notebook 06 and take its screenshots.
 
     Raises:
         CourseError: The notebook fails, or there is no Chromium.
     """
     from tools.run import Run, run_or_raise
 
-    if CHROMIUM is None:  # found out before minutes of computing
+    if CHROMIUM is None:  # checked before minutes of computing
         raise CourseError("The pictures need Chromium; install it and try again.")
     [path] = find_notebooks(["06"])
     run_or_raise([Run(path, nbformat.read(path, as_version=4))])
@@ -112,7 +112,7 @@ def make_screenshots() -> list[Path]:
 
 
 def take_pictures(logs: Path, folder: Path) -> list[Path]:
-    """Take all `PICTURES` of TensorBoard on some logs; return the files."""
+    """Take the screenshots in `PICTURES` of TensorBoard on some logs; return the files."""
     folder.mkdir(exist_ok=True)
     files = []
     with served(logs) as address, launched() as browser:
@@ -130,7 +130,7 @@ def take_pictures(logs: Path, folder: Path) -> list[Path]:
 
 
 def save_small(png: bytes, file: Path) -> None:
-    """Write a picture with a palette: a third of the size, and no visible difference."""
+    """Write an image with a palette: a third of the size, without visible difference."""
     picture = Image.open(BytesIO(png)).convert("RGB")
     picture = picture.quantize(256, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
     picture.save(file, optimize=True)
@@ -138,7 +138,7 @@ def save_small(png: bytes, file: Path) -> None:
 
 @contextmanager
 def launched() -> Iterator["Browser"]:
-    """Start Chromium without a window, and close it at the end."""
+    """Start headless Chromium, and close it at the end."""
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
@@ -149,7 +149,7 @@ def launched() -> Iterator["Browser"]:
 
 @contextmanager
 def served(logs: Path) -> Iterator[str]:
-    """Start TensorBoard's server, for this machine alone; yield its address."""
+    """Start TensorBoard's server, for this machine only; yield its address."""
     # A relative path, because the page shows it.
     command = [sys.executable, "-m", "tensorboard.main", "--logdir", logs.name]
     command += ["--host", "127.0.0.1", "--port", "0", "--load_fast", "false"]
@@ -164,7 +164,7 @@ def served(logs: Path) -> Iterator[str]:
 
 
 def _address(server: subprocess.Popen, said: "tempfile._TemporaryFileWrapper[str]") -> str:
-    """Wait until the server says where it is."""
+    """Wait until the server prints its address."""
     end = time.monotonic() + SERVER_SECONDS
     while server.poll() is None and time.monotonic() < end:
         said.seek(0)

@@ -1,8 +1,8 @@
 """Build the website of the course from the executed notebooks, offline: build/site/index.html.
 
-Sphinx does the work. Its sources are put together in build/site-source: the notebooks, with their
-figures as files that have alt texts, the glossary, the pitfalls, the teaching guide, and a page for
-each public module. A warning is an error.
+The sources for Sphinx are collected in build/site-source: the notebooks, with their figures as
+files with alt texts, the glossary, the pitfalls, the teaching guide, and a page for each public
+module. Warnings are errors.
 """
 
 import base64
@@ -22,7 +22,7 @@ from course_utils.paths import output_folder
 from tools.notebooks import ROOT, find_notebooks
 
 PACKAGES = ("course_utils", "course_exercises", "image_classifier")
-INTERNAL = re.compile(r".*\.(_.*|notebook_\d\d)")  # the checks of the exercises give hints away
+INTERNAL = re.compile(r".*\.(_.*|notebook_\d\d)")  # the checks of the exercises contain hints
 PLACE_OF_TABLE = "<!-- the table of the README -->"
 BUTTON = '<summary aria-label="Show the pages below"><span class="toctree-toggle"'
 
@@ -39,17 +39,17 @@ def build_site() -> Path:
     write_sources(source)
     options = ["-b", "html", "-W", "--keep-going", "-q", "-j", "auto"]
     if build_main([*options, str(source), str(site)]) != 0:
-        raise CourseError("The site was not built; the lines above say why.")
+        raise CourseError("The site could not be built; see the messages above.")
     for template in (site / "_static").glob("*webpack-macros.html"):
         template.unlink()  # not a page
-    for page in site.rglob("*.html"):  # a button of the theme has no name
+    for page in site.rglob("*.html"):  # a button of the theme has no label
         text = page.read_text("utf-8").replace('<summary><span class="toctree-toggle"', BUTTON)
         page.write_text(text, encoding="utf-8")
     return site
 
 
 def write_sources(source: Path) -> None:
-    """Put together what Sphinx reads, in a new folder."""
+    """Collect the sources for Sphinx in a new folder."""
     shutil.copytree(ROOT / "docs", source)
     readme = (ROOT / "README.md").read_text("utf-8")
     table = re.search(r"^\| notebook \|.+?(?=\n\n)", readme, re.DOTALL | re.MULTILINE)[0]
@@ -73,7 +73,7 @@ def write_sources(source: Path) -> None:
 
 
 def with_anchors(text: str) -> str:
-    """Let links to a heading of a notebook lead to the name that Sphinx gives it."""
+    """Adapt links to headings of notebooks to the anchors that Sphinx generates."""
 
     def translate(match: re.Match) -> str:
         heading = unquote(match[2]).replace("-", " ").lower()
@@ -84,7 +84,7 @@ def with_anchors(text: str) -> str:
 
 
 def place_figures(nb: NotebookNode, stem: str, folder: Path) -> None:
-    """Write the figures of a notebook as files, and put images with alt texts in their place."""
+    """Write the figures of a notebook as files; replace them with images that have alt texts."""
     folder.mkdir(exist_ok=True)
     outputs = [output for cell in nb.cells for output in cell.get("outputs", [])]
     figures = [output for output in outputs if "image/png" in output.get("data", {})]
@@ -98,7 +98,7 @@ def place_figures(nb: NotebookNode, stem: str, folder: Path) -> None:
 
 
 def public_modules(package: str) -> list[str]:
-    """Return the names of a package and of its modules that are for readers."""
+    """Return the names of a package and of its public modules."""
     found = [module.name for module in pkgutil.iter_modules([str(ROOT / package)], f"{package}.")]
     return [package, *(name for name in found if not INTERNAL.fullmatch(name))]
 

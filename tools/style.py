@@ -1,4 +1,4 @@
-"""Phrases that readers found foreign, and the field's words for them."""
+"""Phrases that read as translated, and what to write instead."""
 
 import re
 from collections.abc import Iterator
@@ -45,7 +45,7 @@ PATTERNS = {re.compile(pattern, re.IGNORECASE): words for pattern, words in REPL
 
 
 def foreign_phrases(text: str) -> Iterator[str]:
-    """Yield a sentence for each phrase of a text that is on the list."""
+    """Yield a message for each phrase in a text that is on the list."""
     for pattern, words in PATTERNS.items():
         for match in pattern.finditer(text):
             yield f'"{match[0]}": write {words}'

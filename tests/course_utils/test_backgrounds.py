@@ -71,7 +71,7 @@ def test_mistakes_are_named(folder, tmp_path):
     with pytest.raises(ValueError, match="zip"):
         place_on_backgrounds(folder, ["sky"], 32)
     Image.new("RGB", (9, 9)).save(tmp_path / "red" / "a photo.png")
-    with pytest.raises(DataError, match="a photo.png has no transparent parts"):
+    with pytest.raises(DataError, match="a photo.png has no transparent pixels"):
         place_on_backgrounds(image_folder(tmp_path, mode="RGB"), ["sky"] * 3, 32)
 
 

@@ -124,7 +124,7 @@ def test_find_takes_a_name_or_a_path(tmp_path, monkeypatch):
 
 
 def test_an_unknown_name_lists_the_known_ones(tmp_path):
-    with pytest.raises(DataError, match="no dataset 'imagenet'; the names are fashion-mini, cut"):
+    with pytest.raises(DataError, match="no dataset 'imagenet'. Choose from fashion-mini, cut"):
         catalog.prepare_dataset("imagenet", tmp_path)
 
 

@@ -99,7 +99,7 @@ def test_a_checkpoint_of_a_different_run_loads_nothing(change, message, tmp_path
 
 def test_weights_are_not_a_run(tmp_path):
     save_atomically(network().state_dict(), tmp_path / "weights.pt")
-    with pytest.raises(WeightsError, match="holds weights only"):
+    with pytest.raises(WeightsError, match="contains only weights"):
         train(2, checkpoint=tmp_path / "weights.pt", resume=True)
 
 
@@ -152,7 +152,7 @@ def test_files_that_cannot_be_read(tmp_path):
             read_weights(path)
     for value in (torch.ones(3), {"a": [0.0]}, {"model": "text"}):
         torch.save(value, path)
-        with pytest.raises(WeightsError, match="no weights by name"):
+        with pytest.raises(WeightsError, match="does not contain a state dict"):
             read_weights(path)
 
 
@@ -171,7 +171,7 @@ def test_weights_that_do_not_fit_load_nothing(damage, tmp_path):
         "another shape": r"does not fit this network: 5\.bias is \(7,\) in the file and \(3,\) in",
         "missing": r"5\.bias is missing in the file",
         "unknown": r"extra is \(7,\) in the file and missing in the network",
-        "a list": "holds no weights by name",
+        "a list": "does not contain a state dict",
     }[damage]
     with pytest.raises(WeightsError, match=message):
         load_weights(model, path)

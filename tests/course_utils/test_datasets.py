@@ -403,7 +403,7 @@ class TestLoadSplits:
     def test_classes_that_differ_are_refused(self, tmp_path):
         root = layout(tmp_path, train=(0, 4), test=(4, 8))
         (root / "test" / "fruit").rename(root / "test" / "fruits")
-        with pytest.raises(DataError, match="test and train differ in fruit, fruits"):
+        with pytest.raises(DataError, match="test and train have different classes: fruit, fruits"):
             load_splits(root)
 
     def test_a_name_of_the_catalog(self, monkeypatch):

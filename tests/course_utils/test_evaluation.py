@@ -351,9 +351,9 @@ def test_a_label_is_suspicious_if_another_class_just_reaches_its_threshold():
         ([[0.5, 0.5], [np.nan, np.nan]], [0, 1], "Some scores are NaN or infinite"),
         ([[np.inf, 0]], [0], "Some scores are NaN or infinite"),
         (np.eye(3), [0], "inconsistent numbers of samples"),
-        (np.eye(2), [0, 2], r"\(2, 2\) is not one row per image"),
+        (np.eye(2), [0, 2], r"one column per class, not \(2, 2\)"),
         (np.eye(2), [0, -1], "one column per class"),
-        ([0.5, 0.5], [0, 1], r"\(2,\) is not one row"),
+        ([0.5, 0.5], [0, 1], r"one row per image, .* not \(2,\)"),
         (np.eye(2), [0.5, 0.2], "forget argmax"),
     ],
 )

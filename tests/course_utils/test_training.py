@@ -221,7 +221,7 @@ def test_ctrl_c_keeps_the_complete_epochs(capsys):
     _, history = train(5, callbacks=[callback])
     assert len(history) == 2
     assert callback.ended
-    assert "Stopped by you after 2 complete epochs" in capsys.readouterr().out
+    assert "Interrupted after 2 complete epochs" in capsys.readouterr().out
 
 
 def test_callbacks_are_called_in_order_and_can_stop_the_run():

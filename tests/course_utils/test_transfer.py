@@ -136,8 +136,8 @@ def test_without_network_the_message_names_the_alternatives(monkeypatch):
 @pytest.mark.parametrize(
     ("name", "weights", "words"),
     [
-        ("resnet1000", None, "There is no backbone 'resnet1000'; there are efficientnet_lite0"),
-        ("resnet18", "nowhere.pth", "There is no file nowhere.pth. Take efficientnet_lite0"),
+        ("resnet1000", None, "There is no backbone 'resnet1000'. Choose from efficientnet_lite0"),
+        ("resnet18", "nowhere.pth", "There is no file nowhere.pth. Use efficientnet_lite0"),
         ("resnet18", __file__, "test_transfer.py is damaged"),
     ],
 )

@@ -59,7 +59,7 @@ def test_outputs_do_not_replace_inputs(photos, trained, run):
     before = model.read_bytes()
     for words in (["export", model, "--output", model], ["predict", "--csv", model, model, photos]):
         result = run(*words)
-        assert result.code == 2 and "model.pt is an input" in result.err
+        assert result.code == 2 and "model.pt is also an input" in result.err
     assert model.read_bytes() == before
 
 
