@@ -33,8 +33,8 @@ def weights_depend_on_d_without_scaling(scaling):
 
 
 @claim(after="heads-wrong")
-def the_permutation_test_finds_the_bug(mix, tokens, order):
-    """The correct order passes the test, `view` alone fails it clearly."""
+def permuted_tokens_reveal_the_bug(mix, tokens, order):
+    """The correct order of dimensions passes the test, `view` alone fails it clearly."""
 
     def error(is_correct):
         permuted = mix(tokens[:, order], is_correct)
@@ -60,17 +60,18 @@ def the_middle_of_the_grid_is_about_best(grid):
 @claim(after="winner")
 def the_cnn_is_ahead(by_run, margin):
     """With equal parameters, images and updates, the CNN is several points more accurate."""
-    assert by_run.min() > 0.02
-    assert by_run.mean() - margin(by_run) > 0.02
+    assert by_run.mean() > 0.03
+    assert by_run.mean() - margin(by_run) > 0.01
 
 
 @claim(after="ablation")
 def positions_matter_most(effects):
     """Without position embeddings, or with one block, the ViT is clearly worse."""
     without, small, shallow = (effect["interval"] for effect in effects)
-    assert without[1] < -0.03
-    assert small[1] < 0
+    assert without[1] < -0.04
+    assert small[1] < -0.01
     assert shallow[1] < -0.01
+    assert effects[0]["difference"] < min(effects[1]["difference"], effects[2]["difference"])
 
 
 @claim(after="shuffled")
@@ -81,7 +82,7 @@ def without_positions_the_order_does_not_matter(
     before, after = (accuracy_on(part, without_positions) for part in (val_loader, shuffled_loader))
     assert abs(before - after) < 0.003
     before, after = (accuracy_on(part, with_positions) for part in (val_loader, shuffled_loader))
-    assert before - after > 0.3
+    assert before - after > 0.25
 
 
 @claim(after="curves")
@@ -89,17 +90,28 @@ def more_epochs_reduce_the_difference_more_images_do_not(table):
     """The difference shrinks with images at equal epochs, and not at equal updates."""
     gaps = table.set_index(["plan", "images"])["difference"]
     assert gaps["equal epochs", 500] > gaps["equal epochs", 4500] + 0.05
-    assert gaps["equal updates", 4500] > gaps["equal updates", 500] - 0.01
-    assert table["difference"].min() > 0
+    assert gaps["equal updates", 4500] > gaps["equal updates", 500] - 0.015
+    assert (table["difference"] - table["margin"] > 0).all()
+
+
+@claim(after="curves")
+def the_number_of_updates_limits_the_transformer(table):
+    """More images change little at equal updates; at equal epochs the ViT gains far more."""
+    vit, cnn = (table.set_index(["plan", "images"])[name] for name in ("ViT", "CNN"))
+    for accuracy in (vit, cnn):
+        assert abs(accuracy["equal updates", 4500] - accuracy["equal updates", 500]) < 0.04
+    gain = vit["equal epochs", 4500] - vit["equal epochs", 500]
+    assert gain > 0.15
+    assert gain > cnn["equal epochs", 4500] - cnn["equal epochs", 500] + 0.05
 
 
 @claim(after="attention-test")
-def attention_is_a_weak_hint(drop, attended, effects_of, between):
-    """The most attended patch matters more than the average one, and far less than the best."""
-    most, mean = drop(attended.argmax(dim=1)), effects_of.mean()
-    largest = drop(effects_of.argmax(dim=1))
-    assert mean < most < 0.7 * largest
-    assert between < 0.9
+def attention_is_no_explanation(drop, attended, effects_of, rank_correlation, between):
+    """The most attended patch matters far less than another one; ranks are hardly correlated."""
+    most, largest = drop(attended.argmax(dim=1)), drop(effects_of.argmax(dim=1))
+    assert effects_of.mean() < most < 0.6 * largest
+    assert abs(rank_correlation(attended, effects_of)) < 0.3
+    assert between < 0.3
 
 
 @claim(after="backbone")
