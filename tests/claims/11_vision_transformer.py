@@ -65,7 +65,7 @@ def the_cnn_is_ahead(by_run, margin):
 
 
 @claim(after="ablation")
-def positions_matter_most(effects):
+def positions_and_depth_matter(effects):
     """Without position embeddings, with small ones, or with one block, the ViT is clearly worse."""
     without, small, shallow = (effect["interval"] for effect in effects)
     assert without[1] < -0.04
