@@ -5,7 +5,7 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
-from benchmarks import course, features, feeding, labels, step, timing, to_accuracy, transfer
+from benchmarks import course, features, feeding, labels, step, timing, to_accuracy, transfer, vit
 from course_utils.errors import DataError
 from course_utils.paths import display_path, output_folder
 
@@ -18,6 +18,7 @@ COMPARISONS = {
     "features": features.compare,
     "labels": labels.compare,
     "course": course.compare,
+    "vit": vit.compare,
 }
 
 
@@ -27,7 +28,10 @@ def arguments(given: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--only", nargs="+", choices=COMPARISONS, default=list(COMPARISONS))
     parser.add_argument("--rounds", type=int, default=3, help="repetitions of each contender")
     parser.add_argument(
-        "--long-rounds", type=int, default=1, help="repetitions of fashion and cifar (minutes)"
+        "--long-rounds",
+        type=int,
+        default=1,
+        help="repetitions of fashion, cifar and vit (minutes)",
     )
     parser.add_argument(
         "--short", action="store_true", help="skip our own long training runs of fashion and cifar"

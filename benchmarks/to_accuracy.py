@@ -9,6 +9,7 @@ import argparse
 import gzip
 import time
 from collections.abc import Callable, Iterable
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F
@@ -104,8 +105,9 @@ def fast_net(images: Tensor, widths: tuple[int, int, int]) -> nn.Module:
 class Clock(training.Callback):
     """Records the accuracy after each epoch, and the seconds of training without evaluation."""
 
-    def __init__(self) -> None:
-        """Start with an empty curve."""
+    def __init__(self, name: str = "ours") -> None:
+        """Start with an empty curve; the name is printed."""
+        self.name = name
         self.curve: Curve = []
         self.spent = 0.0
 
@@ -121,7 +123,7 @@ class Clock(training.Callback):
         """Record a point of the curve."""
         self.spent += self.last - self.start
         self.curve.append((self.spent, state.history["val_accuracy"][-1]))
-        print(f"    ours: {self.spent:.0f} s, {self.curve[-1][1]:.2%}", flush=True)
+        print(f"    {self.name}: {self.spent:.0f} s, {self.curve[-1][1]:.2%}", flush=True)
         self.start = time.perf_counter()
 
 
@@ -194,12 +196,16 @@ def compare_runs(title: str, contenders: dict[str, Callable[[], Curve]], rounds:
     return rows(title, values, "s", {name: "; ".join(said) for name, said in notes.items()})
 
 
-def fashion_mnist(options: argparse.Namespace) -> list[Row]:
-    """Train until the test accuracy is 90 %, and for five minutes."""
+def load_fashion_mnist(folder: Path | None) -> dict[str, InMemoryDataset]:
+    """Load the keys "train" and "test", from the IDX files of a folder or by a download.
+
+    Raises:
+        DataError: There is neither.
+    """
     root = output_folder("bench")
-    if options.fashion_mnist:
+    if folder:
         raw = output_folder("bench", "FashionMNIST", "raw")
-        for file in options.fashion_mnist.glob("*-ubyte.gz"):
+        for file in folder.glob("*-ubyte.gz"):
             (raw / file.stem).write_bytes(gzip.decompress(file.read_bytes()))
     try:
         parts = {
@@ -208,10 +214,15 @@ def fashion_mnist(options: argparse.Namespace) -> list[Row]:
         }
     except (OSError, RuntimeError) as error:
         raise DataError(f"Fashion-MNIST is not available: {error}") from error
-    sets = {
+    return {
         name: InMemoryDataset(part.data[:, None], part.targets, part.classes)
         for name, part in parts.items()
     }
+
+
+def fashion_mnist(options: argparse.Namespace) -> list[Row]:
+    """Train until the test accuracy is 90 %, and for five minutes."""
+    root, sets = output_folder("bench"), load_fashion_mnist(options.fashion_mnist)
     contenders = {
         "reference, to 90 %": lambda: follow(reference.train_on_fashion_mnist(root, 8), 0.9),
         "ours, to 90 %": lambda: train_fast((24, 64, 64), sets, 1, 64),

@@ -1,14 +1,17 @@
 """The benchmarks start, and their table shows what was measured."""
 
 import argparse
+import gzip
 import runpy
 import sys
 
+import numpy as np
 import pytest
 import torch
 
-from benchmarks import course, features, feeding, reference, timing, to_accuracy
+from benchmarks import course, features, feeding, reference, timing, to_accuracy, vit
 from course_utils.datasets import InMemoryDataset
+from course_utils.models import count_parameters
 
 
 def test_the_command_explains_itself(monkeypatch, capsys):
@@ -16,7 +19,7 @@ def test_the_command_explains_itself(monkeypatch, capsys):
     with pytest.raises(SystemExit, match="0"):
         runpy.run_module("benchmarks", run_name="__main__")
     assert (
-        "--only {fashion,cifar,feeding,step,transfer,features,labels,course}"
+        "--only {fashion,cifar,feeding,step,transfer,features,labels,course,vit}"
         in capsys.readouterr().out
     )
 
@@ -97,3 +100,32 @@ def test_a_command_is_measured_with_its_children():
     assert peak > 200
     with pytest.raises(RuntimeError, match="too bad"):
         course.watch("-c", "raise SystemExit('too bad')")
+
+
+def write_idx(file, array):
+    """Write an array of bytes as a compressed IDX file."""
+    sizes = b"".join(size.to_bytes(4, "big") for size in array.shape)
+    file.write_bytes(gzip.compress(bytes([0, 0, 8, array.ndim]) + sizes + array.tobytes()))
+
+
+def test_transformer_and_cnn_are_compared_on_the_idx_files(monkeypatch, tmp_path):
+    monkeypatch.setenv("COURSE_OUTPUT", str(tmp_path / "output"))
+    generator = np.random.default_rng(0)
+    for part, count in (("train", 40), ("t10k", 20)):
+        images = generator.integers(0, 256, (count, 28, 28), dtype=np.uint8)
+        write_idx(tmp_path / f"{part}-images-idx3-ubyte.gz", images)
+        labels = (np.arange(count) % 10).astype(np.uint8)
+        write_idx(tmp_path / f"{part}-labels-idx1-ubyte.gz", labels)
+    monkeypatch.setattr(vit, "EPOCHS", 1)
+    found = vit.compare(argparse.Namespace(fashion_mnist=tmp_path, long_rounds=1))
+    assert [row.contender for row in found] == ["CNN", "vision transformer"]
+    assert all("after 1 epochs" in row.note for row in found)
+
+
+def test_transformer_and_cnn_have_about_equal_parameters():
+    sizes = [count_parameters(network) for network in (vit.small_vit(), vit.small_cnn())]
+    assert abs(sizes[0] / sizes[1] - 1) < 0.02
+    assert all(
+        network(torch.zeros(2, 1, 28, 28)).shape == (2, 10)
+        for network in (vit.small_vit(), vit.small_cnn())
+    )

@@ -105,7 +105,7 @@ def with_numbers_of(library, value):
 
 
 @pytest.mark.parametrize("library", ["numpy", "torch"])
-@pytest.mark.parametrize("name", ["02.4", "03.5", "04.5", "05.5", "06.5", "07.5", "09.5"])
+@pytest.mark.parametrize("name", ["02.4", "03.5", "04.5", "05.5", "06.5", "07.5", "09.5", "11.4"])
 def test_reports_may_hold_numbers_of_numpy_and_torch(name, library):
     [stem] = [stem for stem in COURSE if stem.startswith(name[:2])]
     space = {}
