@@ -151,7 +151,7 @@ my_ablation = {
     "conclusion": "undecided",
 }
 
-# %% 11.4: does not fit your numbers
+# %% 11.4: does not fit the numbers
 my_ablation = {
     "change": {"heads": 1},
     "difference": -0.005,
