@@ -42,9 +42,9 @@ def resize_positions(pos_embed, new_side):
 
 
 # %% 11.4
-# An example; your numbers may differ. With one head, each token can only mix values with one set
-# of weights per block. The interval contains 0: five seeds do not show a difference. (The rate
-# was tuned for the unchanged network, so a change that needs a different one is at a disadvantage.)
+# An invented example. With one head, each token can only mix values with one set of weights per
+# block. If the interval contains 0, five seeds do not show a difference. (The rate was tuned for
+# the unchanged network, so a change that needs a different one is at a disadvantage.)
 my_ablation = {
     "change": {"heads": 1},
     "difference": -0.005,
