@@ -176,12 +176,13 @@ def test_the_game_of_loss_curves_is_played_to_its_end(site, browser):
 @in_a_browser
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_nobody_is_shut_out(site, browser, scheme):
-    """axe-core finds nothing serious on any page."""
+    """axe-core finds nothing serious on any kind of page."""
     from axe_playwright_python.sync_playwright import Axe
 
     page = browser.new_page(color_scheme=scheme)
-    checked = [path for path in pages(site) if scheme == "light" or path.parent.name != "api"]
-    for path in checked:  # the pages of the packages are alike
+    of_packages = [path for path in pages(site) if path.parent.name == "api"]
+    others = [path for path in pages(site) if path.parent.name != "api"]
+    for path in [*others, *of_packages[:2]]:  # the pages of the packages are alike
         page.goto(path.as_uri())
         found = [
             (violation["id"], violation["nodes"][0]["html"][:200])
