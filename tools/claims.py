@@ -18,7 +18,6 @@ import nbformat
 import pandas as pd
 from nbformat.v4 import new_code_cell
 
-from tools.lint_notebooks import is_uncompared
 from tools.notebooks import ROOT, find_notebooks, parameters, set_parameters
 
 CLAIMS = ROOT / "tests" / "claims"
@@ -82,6 +81,8 @@ def results(nb: nbformat.NotebookNode) -> Iterator[tuple[str, str]]:
 
 def changed_outputs(stored: nbformat.NotebookNode, executed: nbformat.NotebookNode) -> list[str]:
     """Return the ids of the cells whose text output differs from the stored one."""
+    from tools.lint_notebooks import is_uncompared
+
     new = {cell.id: cell for cell in executed.cells}
     compared = [c for c in stored.cells if c.cell_type == "code" and not is_uncompared(c)]
     return [cell.id for cell in compared if _text(cell) != _text(new[cell.id])]
@@ -99,6 +100,7 @@ def check_claims(names: Sequence[str], seeds: Sequence[int], jobs: int = 1) -> p
     Returns:
         Whether each claim held: one row per notebook and claim, one column per seed.
     """
+    # Not at the top: each claim imports this module in the kernel of a notebook.
     from tools.run import Run, run_all
 
     paths = [path for path in find_notebooks(names) if (CLAIMS / f"{path.stem}.py").is_file()]
