@@ -1,7 +1,8 @@
 """The catalog of datasets, and their preparation as folders of images.
 
-Two datasets come with the package. The others are downloaded once and verified. Every prepared
-dataset has the layout of `torchvision.datasets.ImageFolder`: `<split>/<class>/<image>`.
+Two datasets come with the package, one with another package. The others are downloaded once and
+verified. Every prepared dataset has the layout of `torchvision.datasets.ImageFolder`:
+`<split>/<class>/<image>`, or `<class>/<image>` if it has no splits.
 """
 
 import shutil
@@ -9,9 +10,11 @@ import tempfile
 import tomllib
 import warnings
 import zipfile
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torchvision
 from PIL import Image
 
@@ -71,6 +74,9 @@ def _build(name: str, scratch: Path) -> Path:
     if "torchvision" in entry:
         _save_torchvision(getattr(torchvision.datasets, entry["torchvision"]), scratch, complete)
         return complete
+    if name == "solar-cells":
+        _copy_solar_cells(complete)
+        return complete
     if "url" in entry:
         archive = pooch.retrieve(entry["url"], entry["checksum"], path=scratch, progressbar=True)
     else:
@@ -93,6 +99,22 @@ def _cut_sheets(archive: Path, folder: Path) -> None:
                 sheet = np.asarray(image.convert("L"))
             grid = sheet.reshape(-1, 28, SHEET_COLUMNS, 28).swapaxes(1, 2)
             _save_images(grid.reshape(-1, 28, 28), folder / Path(name).with_suffix(""))
+
+
+def _copy_solar_cells(folder: Path) -> None:
+    """Copy the images of the package; file names keep the type of cell and the label in percent."""
+    if (package := find_spec("elpv_dataset")) is None:
+        raise ValueError(
+            "the package elpv-dataset is missing. Run `python -m pip install elpv-dataset`. Its "
+            "license, CC-BY-NC-SA-4.0, excludes commercial use."
+        )
+    source = Path(package.origin).parent / "data"
+    table = pd.read_csv(source / "labels.csv", sep=r"\s+", names=["path", "label", "kind"])
+    for path, label, kind in table.itertuples(index=False):
+        target = folder / ("defective" if label > 0.5 else "functional")
+        target.mkdir(parents=True, exist_ok=True)
+        name = f"{Path(path).stem}_{kind}_{100 * label:.0f}.png"
+        shutil.copyfile(source / path, target / name)
 
 
 def _save_torchvision(dataset: type, downloads: Path, folder: Path) -> None:

@@ -71,6 +71,23 @@ def test_the_data_cards_say_what_the_archives_hold(prepared):
     assert f"{sum(sizes) * 10:,} gray images" in card
 
 
+def test_solar_cells_come_from_their_package(tmp_path):
+    pytest.importorskip("elpv_dataset", reason="left out for commercial use")
+    folder = catalog.prepare_dataset("solar-cells", tmp_path)
+    assert {part.name: len(image_files(part)) for part in folder.iterdir()} == {
+        "defective": 106 + 715,
+        "functional": 295 + 1508,
+    }
+    assert pixels(folder / "defective" / "cell0001_mono_100.png").shape == (300, 300)
+
+
+def test_without_its_package_solar_cells_say_what_to_install(tmp_path, monkeypatch):
+    monkeypatch.setattr(catalog, "find_spec", lambda name: None)
+    with pytest.raises(DataError, match="elpv-dataset is missing. Run `python -m pip install"):
+        catalog.prepare_dataset("solar-cells", tmp_path)
+    assert os.listdir(tmp_path) == []
+
+
 def test_the_images_of_fashion_mini_are_in_the_order_of_the_original(prepared):
     first = pixels(prepared["fashion-mini"] / "test" / "Ankle boot" / "00000.png")
     # The first test image of Fashion-MNIST is an ankle boot; these are the sum of its pixels and
