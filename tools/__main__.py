@@ -181,6 +181,14 @@ def site() -> None:
 
 
 @app.command()
+def slides() -> None:
+    """Write slides for each notebook, from its stored outputs: build/slides."""
+    from tools.slides import write_slides
+
+    print(display_path(write_slides(output_folder("slides"))[0].parent))
+
+
+@app.command()
 def curves() -> None:
     """Compute the curves of the website's game: docs/_static/curves.js."""
     from tools.curves import write_curves
