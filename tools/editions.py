@@ -27,7 +27,7 @@ from tools.slides import write_slides
 
 FILES = ("LICENSE", "environment.yml", "pyproject.toml", "requirements.txt")
 PACKAGES = ("course_utils", "course_exercises", "image_classifier", "tools")
-PRIVATE = ("TEACHING.md", "teaching", "solutions")
+FOR_TEACHERS = ("TEACHING.md", "teaching", "solutions")
 
 FOR_STUDENTS = """Work through the notebooks in order. Each exercise has a check: edit the cell of
 the exercise, run it and the check below it, and read the hint. Enter your predictions before you
@@ -66,7 +66,7 @@ def build_instructor(target: Path) -> Path:
                 cell.source = cell.source.replace("<details>", "<details open>")
         return nb
 
-    return _build("instructor", target, FOR_INSTRUCTORS, change, PRIVATE)
+    return _build("instructor", target, FOR_INSTRUCTORS, change, FOR_TEACHERS)
 
 
 def without_outputs(nb: NotebookNode) -> NotebookNode:

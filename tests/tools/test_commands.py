@@ -23,6 +23,7 @@ NOT_RUN = {
     "-m pytest -n 2 --maxschedchunk 1": "this is one of the tests",
     "-m pytest --nbval --nbval-current-env notebooks": "a job of .github/workflows/tests.yml",
     '-m tools claims --seeds "0 1 2 3 4"': "tests/claims runs one seed",
+    '-m tools claims --seeds "0 1 2 3 4" 04': "tests/claims runs one seed",
     "-m tools screenshots": "minutes; test_screenshots.py runs parts",
     "-m tools curves": "minutes; test_curves.py runs a small one",
     "-m benchmarks.fine_tuning": "an hour; test_fine_tuning.py runs parts",
