@@ -85,6 +85,7 @@ def write_sources(source: Path) -> None:
         name = path.relative_to(ROOT).as_posix().replace("TEACHING", "teaching")
         if path.name != ANSWERS:
             page = PRIVATE.sub(r"\1", path.read_text("utf-8")).replace("../TEACHING", "../teaching")
+            page = page.replace("| slides:", "| [slides](slides.md):")
             (source / name).write_text(page, encoding="utf-8")
     write_api(source / "api")
 
