@@ -173,11 +173,30 @@ def grade(
 
 
 @app.command()
+def gradebook(exported: Annotated[Path, typer.Argument(metavar="EXPORTED.CSV")]) -> None:
+    """Enter the grades into a gradebook exported from Moodle or Canvas (build/grades)."""
+    from tools.gradebook import enter_points
+
+    folder = output_folder("grades")
+    for remark in enter_points(exported, folder / "grades.csv", folder / "gradebook.csv"):
+        print(remark)
+    print(f"To import: {display_path(folder / 'gradebook.csv')}")
+
+
+@app.command()
 def site() -> None:
     """Build the website, offline: build/site/index.html."""
     from tools.site import build_site
 
     print(f"To read: {display_path(build_site() / 'index.html')}")
+
+
+@app.command()
+def slides() -> None:
+    """Write slides for each notebook, from its stored outputs: build/slides."""
+    from tools.slides import write_slides
+
+    print(display_path(write_slides(output_folder("slides"))[0].parent))
 
 
 @app.command()

@@ -1,8 +1,8 @@
 """Build the student and the instructor edition of the course.
 
 Students get the notebooks without outputs. Instructors get outputs, solutions, predictions, open
-quizzes, and the teaching notes of TEACHING.md. An edition is a self-contained folder and a zip
-file of it.
+quizzes, slides, and the teaching notes of TEACHING.md. An edition is a self-contained folder and a
+zip file of it.
 """
 
 import re
@@ -23,16 +23,19 @@ from course_exercises.cells import read_answers, tagged_cells
 from course_utils.errors import CourseError
 from course_utils.paths import display_path
 from tools.notebooks import ROOT, find_notebooks, title
+from tools.slides import write_slides
 
 FILES = ("LICENSE", "environment.yml", "pyproject.toml", "requirements.txt")
 PACKAGES = ("course_utils", "course_exercises", "image_classifier", "tools")
+FOR_TEACHERS = ("TEACHING.md", "teaching", "solutions")
 
 FOR_STUDENTS = """Work through the notebooks in order. Each exercise has a check: edit the cell of
 the exercise, run it and the check below it, and read the hint. Enter your predictions before you
 run the cell that shows the result."""
 FOR_INSTRUCTORS = """This is the edition for instructors: exercises are solved, predictions are
 filled in, quizzes are open, and each notebook has teaching notes at the top.
-[TEACHING.md](TEACHING.md) has plans for a workshop and for a course, and explains grading."""
+[TEACHING.md](TEACHING.md) has plans for a workshop and for a course, and explains grading. The
+folder `slides` has slides for the projector."""
 
 
 def build_student(target: Path) -> Path:
@@ -63,7 +66,7 @@ def build_instructor(target: Path) -> Path:
                 cell.source = cell.source.replace("<details>", "<details open>")
         return nb
 
-    return _build("instructor", target, FOR_INSTRUCTORS, change, ("TEACHING.md", "solutions"))
+    return _build("instructor", target, FOR_INSTRUCTORS, change, FOR_TEACHERS)
 
 
 def without_outputs(nb: NotebookNode) -> NotebookNode:
@@ -129,6 +132,8 @@ def _build(
             nb = nbformat.read(path, as_version=4)
             rows.append(f"| [{title(nb)}](notebooks/{path.name}) | {nb.metadata.course.minutes} |")
             nbformat.write(change(path.stem, nb), fresh / "notebooks" / path.name)
+        if more:  # the instructors' edition
+            write_slides(fresh / "slides")
         template = (ROOT / "tools" / "edition.md").read_text("utf-8")
         readme = template.format(introduction=introduction, notebooks="\n".join(rows))
         (fresh / "README.md").write_text(readme, encoding="utf-8")

@@ -107,7 +107,7 @@ def find_submissions(folder: Path) -> tuple[list[Submission], list[str]]:
         if {".ipynb_checkpoints", "__MACOSX"} & {*path.parts}:
             continue
         try:
-            nb = nbformat.read(path, 4)
+            nb = nbformat.reads(path.read_text("utf-8-sig"), 4)
             stem = stems.get(number_of(nb, path))
             nb = with_course_cells(nb, course[stem]) if stem else nb
         except Exception as error:  # one broken file does not stop the others

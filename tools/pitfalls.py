@@ -28,14 +28,17 @@ def measured(nb: NotebookNode, position: int) -> str:
         is_prompt = "Predict first" in cell.source and not cell.source.startswith("#")
         if cell.cell_type == "markdown" and not (is_prompt and not _printed(below)):
             break
-        tags = cell.metadata.get("tags", ())
-        if cell.cell_type == "code" and not any(tag.startswith("feedback-") for tag in tags):
-            below.append(cell)
-    return _printed(below) or _printed(nb.cells[position - 1 : position])
+        below.append(cell)
+    return _printed(below) or _printed([*filter(_measures, nb.cells[:position])][-1:])
+
+
+def _measures(cell: NotebookNode) -> bool:
+    tags = cell.metadata.get("tags", ())
+    return cell.cell_type == "code" and not any(tag.startswith("feedback-") for tag in tags)
 
 
 def _printed(cells: list[NotebookNode]) -> str:
-    outputs = [output for cell in cells for output in cell.get("outputs", ())]
+    outputs = [output for cell in filter(_measures, cells) for output in cell.outputs]
     texts = [text for output in outputs if (text := _text_of(output))]
     alts = [output.get("metadata", {}).get("image/png", {}).get("alt", "") for output in outputs]
     return "\n".join(texts or filter(None, alts))

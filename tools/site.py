@@ -2,7 +2,7 @@
 
 The sources for Sphinx are collected in build/site-source: the notebooks, with their figures as
 files with alt texts, the glossary, the pitfalls, the teaching guide, and a page for each public
-module. Warnings are errors.
+module. Warnings are errors. The slides are added afterwards, because they are pages already.
 """
 
 import base64
@@ -19,11 +19,21 @@ from sphinx.cmd.build import build_main
 
 from course_utils.errors import CourseError
 from course_utils.paths import output_folder
-from tools.notebooks import ROOT, find_notebooks
+from tools.notebooks import ROOT, find_notebooks, title
+from tools.slides import write_slides
 
 PACKAGES = ("course_utils", "course_exercises", "image_classifier")
 INTERNAL = re.compile(r".*\.(_.*|notebook_\d\d)")  # the checks of the exercises contain hints
+ANSWERS = "test_answers.md"  # not for students, who read the website
+PRIVATE = re.compile(rf"\[([^]]+)\]\((?:solutions|(?:teaching/)?{ANSWERS})\)")
 PLACE_OF_TABLE = "<!-- the table of the README -->"
+SLIDES = """# Slides
+
+Figures, equations and questions of each notebook, for the projector. The arrow keys, the space
+bar, Home and End move between the slides; printing gives one page per slide. The explanations are
+in the notebooks.
+
+"""
 BUTTON = '<summary aria-label="Show the pages below"><span class="toctree-toggle"'
 
 
@@ -45,6 +55,7 @@ def build_site() -> Path:
     for page in site.rglob("*.html"):  # a button of the theme has no label
         text = page.read_text("utf-8").replace('<summary><span class="toctree-toggle"', BUTTON)
         page.write_text(text, encoding="utf-8")
+    write_slides(site / "slides")
     return site
 
 
@@ -56,8 +67,10 @@ def write_sources(source: Path) -> None:
     index = (source / "index.md").read_text("utf-8").replace(PLACE_OF_TABLE, table)
     (source / "index.md").write_text(index, encoding="utf-8")
     shutil.copytree(ROOT / "notebooks" / "images", source / "notebooks" / "images")
+    slides = SLIDES
     for path in find_notebooks():
         nb = nbformat.read(path, as_version=4)
+        slides += f'- <a href="slides/{path.stem}.html">{title(nb)}</a>\n'
         for cell in nb.cells:
             if cell.cell_type == "markdown":
                 cell.source = with_anchors(cell.source)
@@ -66,9 +79,14 @@ def write_sources(source: Path) -> None:
     for path in (ROOT / "notebooks").glob("*.md"):
         text = with_anchors(path.read_text("utf-8"))
         (source / "notebooks" / path.name).write_text(text, encoding="utf-8")
-    guide = (ROOT / "TEACHING.md").read_text("utf-8")
-    guide = re.sub(r"\[([^]]+)\]\(solutions\)", r"\1", guide)
-    (source / "teaching.md").write_text(guide, encoding="utf-8")
+    (source / "slides.md").write_text(slides, encoding="utf-8")
+    (source / "teaching").mkdir()
+    for path in (ROOT / "TEACHING.md", *(ROOT / "teaching").glob("*.md")):
+        name = path.relative_to(ROOT).as_posix().replace("TEACHING", "teaching")
+        if path.name != ANSWERS:
+            page = PRIVATE.sub(r"\1", path.read_text("utf-8")).replace("../TEACHING", "../teaching")
+            page = page.replace("| slides:", "| [slides](slides.md):")
+            (source / name).write_text(page, encoding="utf-8")
     write_api(source / "api")
 
 

@@ -9,7 +9,8 @@ NAMES = ("README.md", "TEACHING.md", "CONTRIBUTING.md")
 
 def commands():
     """Return every command line of the documents in order: those in blocks, then the others."""
-    pages = "\n".join((ROOT / name).read_text("utf-8") for name in NAMES)
+    paths = [*(ROOT / name for name in NAMES), *sorted((ROOT / "teaching").glob("*.md"))]
+    pages = "\n".join(path.read_text("utf-8") for path in paths)
     blocks = re.compile(r"^```\n(.*?)^```", re.DOTALL | re.MULTILINE)
     lines = [line for block in blocks.findall(pages) for line in block.splitlines()]
     lines += re.findall(r"`((?:make|python|pytest) [^`]+)`", blocks.sub("", pages))

@@ -15,6 +15,8 @@ from tools.__main__ import main
 from tools.lint_notebooks import code_cells, tags
 from tools.notebooks import ROOT
 
+PRIVATE = ("solutions/", "tests/", "TEACHING", "teaching/", "slides/")
+
 
 @pytest.fixture(scope="session")
 def built(tmp_path_factory):
@@ -58,7 +60,7 @@ def test_the_zip_holds_the_folder(built, edition):
 
 def test_students_get_no_outputs_and_no_solutions(built):
     files = contents(built / "student")
-    assert not any(name.startswith(("solutions/", "tests/", "TEACHING")) for name in files)
+    assert not any(name.startswith(PRIVATE) for name in files)
     everything = b"\n".join(files.values())
     for path in (ROOT / "solutions").glob("*.py"):
         for name, code in read_answers(path).items():
@@ -71,7 +73,8 @@ def test_students_get_no_outputs_and_no_solutions(built):
         assert "<details open>" not in nbformat.writes(nb)
 
 
-def test_instructors_get_solutions_notes_and_open_quizzes(built):
+def test_instructors_get_solutions_notes_slides_and_open_quizzes(built):
+    assert {path.stem for path in (built / "instructor" / "slides").iterdir()} == set(COURSE)
     for stem, nb in notebooks(built / "instructor").items():
         nbformat.validate(nb)
         answers = read_answers(ROOT / "solutions" / f"{stem}.py")

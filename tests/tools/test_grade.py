@@ -168,6 +168,99 @@ def test_solved_and_unsolved_notebooks_and_wrong_answers(tmp_path):
     assert found["half"] == "01012"  # the points and their sum
 
 
+def without_tags(nb):
+    for cell in nb.cells:
+        cell.metadata.clear()
+
+
+def without_checks(nb):
+    checks = tagged_cells(nb, "check").values()
+    nb.cells = [cell for cell in nb.cells if cell not in checks]
+
+
+def with_false_checks(nb):
+    for name, cell in tagged_cells(nb, "check").items():
+        cell.source = f'print("{name}: passed")'
+
+
+def without_first_cells(nb):
+    nb.cells = nb.cells[3:]
+
+
+def with_wrong_parameters(nb):
+    tagged(nb, "parameters").source = 'data = "C:/Users/me/photos"\nepochs = 10**9'
+
+
+def with_an_error(nb):
+    nb.cells.insert(4, new_code_cell("1 / 0"))
+
+
+def unchanged(nb):
+    pass
+
+
+SOLVED = "11114"
+CHANGES = {  # student: what was submitted besides the solutions, what was changed, the points
+    **{f"solved {number}": ({}, unchanged, SOLVED) for number in range(5)},
+    "hangs": ({"02.2": "while True: pass"}, unchanged, "10113"),
+    "prints": ({"02.1": "while True: print(1)"}, unchanged, "01113"),
+    "sleeps": ({"02.3": "import time\ntime.sleep(10**6)"}, unchanged, "11013"),
+    "ends": ({"02.3": "import os\nos._exit(0)"}, unchanged, "11013"),
+    "aborts": ({"02.4": "import os\nos.abort()"}, unchanged, "11103"),
+    "recursion": ({"02.1": "def size_after(*a): return size_after(*a)"}, unchanged, "01113"),
+    "syntax": ({"02.1": "def size_after("}, unchanged, "01113"),
+    "names": ({"02.2": "def step(): pass"}, unchanged, "10113"),
+    "asks": ({"02.1": "size_after = input()"}, unchanged, "01113"),
+    "no tags": ({}, without_tags, SOLVED),
+    "no checks": ({}, without_checks, SOLVED),
+    "no set-up": ({}, without_first_cells, SOLVED),
+    "parameters": ({}, with_wrong_parameters, SOLVED),
+    "error": ({}, with_an_error, SOLVED),
+    "cheats": ({name: f"# {name}" for name in NAMES}, with_false_checks, "00000"),
+    "Jörg Müßig": ({}, unchanged, SOLVED),
+}
+
+
+@pytest.mark.skipif("CLASS_OF_30" not in os.environ, reason="takes minutes: set CLASS_OF_30=60")
+def test_a_class_of_thirty_is_graded(notebook, tmp_path, monkeypatch):
+    """Twenty-one notebooks of which some hang or crash, and ten other files.
+
+    The value of CLASS_OF_30 is the time limit per cell in seconds.
+    """
+    monkeypatch.setattr("tools.grade.catalog_table", lambda: [])  # no dataset is needed
+    root, output = tmp_path / "class", tmp_path / "grades"
+    for student, (wrong, change, _) in CHANGES.items():
+        nb = with_answers(notebook, solutions() | wrong)
+        change(nb)
+        submit(nb, root, student, f"{STEM}.ipynb")
+    expected = {student: points for student, (_, _, points) in CHANGES.items()}
+    submit(notebook, root, f"{STEM}_unsolved (1).ipynb")
+    submit(with_answers(notebook, half_wrong()), root, "02 half.ipynb")
+    submit(notebook, root, "twice", f"{STEM}.ipynb")
+    solved = with_answers(notebook, solutions())
+    submit(solved, root, "twice", f"{STEM}-Copy1.ipynb")
+    submit(solved, root, f"Copy of renamed-{STEM}.ipynb")
+    expected |= {"unsolved": "00000", "half": "01012", "twice": SOLVED, "renamed": SOLVED}
+    text = nbformat.writes(solved)
+    files = {
+        "mark": ("\ufeff" + text).encode(),
+        "utf-16": text.encode("utf-16"),
+        "latin-1": text.replace("# ", "# ä", 1).encode("latin-1"),
+        "cut": text[:1000].encode(),
+        "empty": b"",
+    }
+    for name, content in files.items():
+        (root / f"{name}_02.ipynb").write_bytes(content)
+    assert len([*root.rglob("*.ipynb")]) >= 30
+
+    grade_folder(root, output, cell_seconds=int(os.environ["CLASS_OF_30"]))
+    page = (output / "grades.html").read_text("utf-8")
+    assert rows(output) == expected | {"mark": SOLVED}, page
+    for name in ("utf-16", "latin-1", "cut", "empty"):
+        assert f"{name}_02.ipynb could not be read" in page
+    assert "twice/02_cnn_from_scratch.ipynb does not count" in page
+
+
 def test_only_its_own_cell_defines_an_answer():
     """So a check may run at the end of the notebook."""
     for stem in STEMS:

@@ -140,7 +140,15 @@ def test_the_plans_name_exercises_that_exist():
     assert named <= known
 
 
-@pytest.mark.parametrize("page", ["TEACHING.md", "notebooks/pitfalls.md", "notebooks/glossary.md"])
+@pytest.mark.parametrize(
+    "page",
+    [
+        "TEACHING.md",
+        "notebooks/pitfalls.md",
+        "notebooks/glossary.md",
+        *(f"teaching/{path.name}" for path in sorted((ROOT / "teaching").glob("*.md"))),
+    ],
+)
 def test_the_links_of_a_page_lead_somewhere(page):
     path = ROOT / page
     links = re.findall(r"\]\(([^)#]+)[^)]*\)", path.read_text("utf-8"))

@@ -63,6 +63,9 @@ def test_every_notebook_and_module_has_its_page(site):
     modules = [name for package in PACKAGES for name in public_modules(package)]
     assert {f"api/{name}.html" for name in modules} <= names
     assert {"notebooks/glossary.html", "notebooks/pitfalls.html", "teaching.html"} <= names
+    assert {f"slides/{path.stem}.html" for path in NOTEBOOKS.glob("*.ipynb")} <= names
+    guides = {f"teaching/{path.stem}.html" for path in (ROOT / "teaching").glob("*.md")}
+    assert guides - names == {"teaching/test_answers.html"}  # students read the website
 
 
 def test_every_link_inside_the_site_leads_somewhere(site):

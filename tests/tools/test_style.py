@@ -15,6 +15,7 @@ FOLDERS = (
     "tools",
     "benchmarks",
     "solutions",
+    "teaching",
 )
 FILES = [
     path
