@@ -1,12 +1,16 @@
-"""The code of the cheat sheet runs; the code of the errors raises the messages that it quotes."""
+"""The pages of docs/: their code runs, their errors are raised, their times are computed."""
 
 import re
 import subprocess
 import sys
 import warnings
 
+import nbformat
 import pytest
 from documents import ROOT
+
+from tools.notebooks import NOTEBOOKS, sections, title
+from tools.reading import estimate_minutes
 
 ERRORS = (ROOT / "docs" / "errors.md").read_text("utf-8")
 IMPORTS, *ENTRIES = re.split(r"^### ", ERRORS, flags=re.MULTILINE)
@@ -61,3 +65,39 @@ def test_the_code_raises_the_quoted_error(entry, tmp_path, monkeypatch):
 def test_there_is_one_heading_per_entry():
     heads = [entry.partition("\n")[0] for entry in ENTRIES]
     assert len(set(heads)) == len(heads) > 30
+
+
+PATHS = (ROOT / "docs" / "learning_paths.md").read_text("utf-8").split("\n## ")[1:]
+
+
+def chosen(nb, names):
+    """The introduction and the named sections of a notebook: "1, 2 and 5 to 7", or "all"."""
+    wanted = {""}
+    for first, last in re.findall(r"(\d+)(?: to (\d+))?", names):
+        wanted |= {str(number) for number in range(int(first), int(last or first) + 1)}
+    numbers = [heading.partition(".")[0] for heading in sections(nb)]
+    cells = zip(nb.cells, numbers, strict=True)
+    return [cell for cell, number in cells if names == "all" or number in wanted]
+
+
+@pytest.mark.parametrize("path", PATHS, ids=lambda path: path.partition("\n")[0])
+def test_the_times_of_a_learning_path_are_computed(path):
+    row = r"^\| \[(.+?)\]\(\.\./notebooks/(.+?)\) \| ([^:|]+)(?:: .+?)? \| ([\d |]+) \|$"
+    rows, total = re.findall(row, path, re.MULTILINE), [0, 0, 0]
+    assert len(rows) == path.count(".ipynb") > 0
+    for name, file, names, times in rows:
+        nb = nbformat.read(NOTEBOOKS / file, as_version=4)
+        cells = chosen(nb, names)
+        minutes = [nb.metadata.course.minutes, *estimate_minutes(cells)]
+        assert (name, times) == (title(nb).partition(":")[0], " | ".join(map(str, minutes)))
+        total = [sum(pair) for pair in zip(total, minutes, strict=True)]
+    assert f"| total | | {total[0]} | {total[1]} | {total[2]} |" in path
+
+
+def test_the_path_without_equations_has_one():
+    [path] = [path for path in PATHS if path.startswith("Without equations")]
+    found = []
+    for file, names in re.findall(r"notebooks/(.+?)\) \| ([^:|]+)", path):
+        cells = chosen(nbformat.read(NOTEBOOKS / file, as_version=4), names)
+        found += [file[:2] for cell in cells if "$$" in cell.source]
+    assert found == ["03"]  # as the page says
