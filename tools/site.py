@@ -1,8 +1,8 @@
 """Build the website of the course from the executed notebooks, offline: build/site/index.html.
 
 The sources for Sphinx are collected in build/site-source: the notebooks, with their figures as
-files with alt texts, the glossary, the pitfalls, the teaching guide, and a page for each public
-module. Warnings are errors.
+files with alt texts, the glossary, the pitfalls, the pages in docs/, the teaching guide, and a page
+for each public module. Warnings are errors. Chromium, if installed, prints the cheat sheet as PDF.
 """
 
 import base64
@@ -19,11 +19,15 @@ from sphinx.cmd.build import build_main
 
 from course_utils.errors import CourseError
 from course_utils.paths import output_folder
+from tools.cheat_sheet import print_pdf
 from tools.notebooks import ROOT, find_notebooks
+from tools.screenshots import CHROMIUM
 
 PACKAGES = ("course_utils", "course_exercises", "image_classifier")
 INTERNAL = re.compile(r".*\.(_.*|notebook_\d\d)")  # the checks of the exercises contain hints
 PLACE_OF_TABLE = "<!-- the table of the README -->"
+PLACE_OF_PDF = "<!-- the link to the PDF -->"
+LINK_TO_PDF = '<p><a href="cheat_sheet.pdf">Two A4 pages to print (PDF)</a></p>'
 BUTTON = '<summary aria-label="Show the pages below"><span class="toctree-toggle"'
 
 
@@ -40,6 +44,10 @@ def build_site() -> Path:
     options = ["-b", "html", "-W", "--keep-going", "-q", "-j", "auto"]
     if build_main([*options, str(source), str(site)]) != 0:
         raise CourseError("The site could not be built; see the messages above.")
+    if CHROMIUM:
+        print_pdf(site / "cheat_sheet.pdf")
+    else:
+        print("The site has no cheat_sheet.pdf, which needs Chromium: install it and try again.")
     for template in (site / "_static").glob("*webpack-macros.html"):
         template.unlink()  # not a page
     for page in site.rglob("*.html"):  # a button of the theme has no label
@@ -51,6 +59,11 @@ def build_site() -> Path:
 def write_sources(source: Path) -> None:
     """Collect the sources for Sphinx in a new folder."""
     shutil.copytree(ROOT / "docs", source)
+    for page in source.glob("*.md"):
+        page.write_text(with_site_links(page.read_text("utf-8")), encoding="utf-8")
+    if CHROMIUM:
+        sheet = (source / "cheat_sheet.md").read_text("utf-8").replace(PLACE_OF_PDF, LINK_TO_PDF)
+        (source / "cheat_sheet.md").write_text(sheet, encoding="utf-8")
     readme = (ROOT / "README.md").read_text("utf-8")
     table = re.search(r"^\| notebook \|.+?(?=\n\n)", readme, re.DOTALL | re.MULTILINE)[0]
     index = (source / "index.md").read_text("utf-8").replace(PLACE_OF_TABLE, table)
@@ -60,11 +73,11 @@ def write_sources(source: Path) -> None:
         nb = nbformat.read(path, as_version=4)
         for cell in nb.cells:
             if cell.cell_type == "markdown":
-                cell.source = with_anchors(cell.source)
+                cell.source = with_site_links(cell.source)
         place_figures(nb, path.stem, source / "_static" / "figures")
         nbformat.write(nb, source / "notebooks" / path.name)
     for path in (ROOT / "notebooks").glob("*.md"):
-        text = with_anchors(path.read_text("utf-8"))
+        text = with_site_links(path.read_text("utf-8"))
         (source / "notebooks" / path.name).write_text(text, encoding="utf-8")
     guide = (ROOT / "TEACHING.md").read_text("utf-8")
     guide = re.sub(r"\[([^]]+)\]\(solutions\)", r"\1", guide)
@@ -72,15 +85,17 @@ def write_sources(source: Path) -> None:
     write_api(source / "api")
 
 
-def with_anchors(text: str) -> str:
-    """Adapt links to headings of notebooks to the anchors that Sphinx generates."""
+def with_site_links(text: str) -> str:
+    """Adapt links to the files of the site and to the anchors that Sphinx generates."""
+    text = text.replace("](../notebooks/", "](notebooks/")
+    text = text.replace("](../TEACHING.md", "](teaching.md")
 
     def translate(match: re.Match) -> str:
         heading = unquote(match[2]).replace("-", " ").lower()
         name = re.sub(r"[^\w ]", "", heading).replace(" ", "-")
         return f"{match[1]}#{name}"
 
-    return re.sub(r"(\]\(\w+\.ipynb)#([^)\s]+)", translate, text)
+    return re.sub(r"(\]\([\w/]+\.ipynb)#([^)\s]+)", translate, text)
 
 
 def place_figures(nb: NotebookNode, stem: str, folder: Path) -> None:

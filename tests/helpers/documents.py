@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-NAMES = ("README.md", "TEACHING.md", "CONTRIBUTING.md")
+NAMES = ("README.md", "TEACHING.md", "CONTRIBUTING.md", "docs/cheat_sheet.md")
 
 
 def commands():

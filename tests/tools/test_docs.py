@@ -1,17 +1,22 @@
 """The pages of docs/: their code runs, their errors are raised, their times are computed."""
 
 import re
+import shutil
 import subprocess
 import sys
 import warnings
 
 import nbformat
 import pytest
+from chromium import in_a_browser
 from documents import ROOT
 
+from tools.cheat_sheet import print_pdf
 from tools.notebooks import NOTEBOOKS, sections, title
 from tools.reading import estimate_minutes
 
+SHEET = (ROOT / "docs" / "cheat_sheet.md").read_text("utf-8")
+PHOTOS = ROOT / "tests" / "fixtures" / "photos"
 ERRORS = (ROOT / "docs" / "errors.md").read_text("utf-8")
 IMPORTS, *ENTRIES = re.split(r"^### ", ERRORS, flags=re.MULTILINE)
 
@@ -60,6 +65,23 @@ def test_the_code_raises_the_quoted_error(entry, tmp_path, monkeypatch):
         with warnings.catch_warnings(action="error" if "Warning: " in quoted else "ignore"):
             said = run_script(code) if code.startswith("# train.py") else run(code, names)
         assert contains(said, quoted), said
+
+
+@pytest.mark.long
+def test_the_code_of_the_cheat_sheet_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(PHOTOS, "photos")
+    shutil.copy(next(PHOTOS.rglob("*.jpg")), "photo.jpg")
+    code = [code for kind, code in blocks(SHEET) if kind == "python"]
+    assert run("\n".join(code), {}) == ""
+    assert max(len(line) for line in "\n".join(code).splitlines()) <= 60  # a column of the PDF
+
+
+@in_a_browser
+def test_the_cheat_sheet_is_printed_on_two_pages(tmp_path):
+    print_pdf(tmp_path / "sheet.pdf")
+    printed = (tmp_path / "sheet.pdf").read_bytes()
+    assert len(re.findall(rb"/Type\s*/Page\b", printed)) == 2
 
 
 def test_there_is_one_heading_per_entry():
