@@ -81,14 +81,14 @@ def write_sources(source: Path) -> None:
         (source / "notebooks" / path.name).write_text(text, encoding="utf-8")
     guide = (ROOT / "TEACHING.md").read_text("utf-8")
     guide = re.sub(r"\[([^]]+)\]\(solutions\)", r"\1", guide)
-    (source / "teaching.md").write_text(guide, encoding="utf-8")
+    (source / "teaching.md").write_text(with_site_links(guide), encoding="utf-8")
     write_api(source / "api")
 
 
 def with_site_links(text: str) -> str:
     """Adapt links to the files of the site and to the anchors that Sphinx generates."""
-    text = text.replace("](../notebooks/", "](notebooks/")
-    text = text.replace("](../TEACHING.md", "](teaching.md")
+    for old, new in (("../notebooks/", "notebooks/"), ("../TEACHING", "teaching"), ("docs/", "")):
+        text = text.replace(f"]({old}", f"]({new}")
 
     def translate(match: re.Match) -> str:
         heading = unquote(match[2]).replace("-", " ").lower()

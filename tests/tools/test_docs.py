@@ -89,6 +89,11 @@ def test_there_is_one_heading_per_entry():
     assert len(set(heads)) == len(heads) > 30
 
 
+def test_the_messages_are_those_of_the_pinned_torch():
+    [version] = re.findall(r"torch\s+([\d.]+) prints", ERRORS)
+    assert f"\ntorch=={version} " in (ROOT / "requirements.txt").read_text("utf-8")
+
+
 PATHS = (ROOT / "docs" / "learning_paths.md").read_text("utf-8").split("\n## ")[1:]
 
 

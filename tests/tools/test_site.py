@@ -63,6 +63,7 @@ def test_every_notebook_and_module_has_its_page(site):
     modules = [name for package in PACKAGES for name in public_modules(package)]
     assert {f"api/{name}.html" for name in modules} <= names
     assert {"notebooks/glossary.html", "notebooks/pitfalls.html", "teaching.html"} <= names
+    assert {f"{path.stem}.html" for path in (ROOT / "docs").glob("*.md")} <= names
 
 
 def test_every_link_inside_the_site_leads_somewhere(site):
