@@ -25,6 +25,7 @@ from course_utils.paths import display_path
 from tools.notebooks import ROOT, find_notebooks, title
 
 FILES = ("LICENSE", "environment.yml", "pyproject.toml", "requirements.txt")
+PAGES = ("docs/cheat_sheet.md", "docs/errors.md", "docs/learning_paths.md")
 PACKAGES = ("course_utils", "course_exercises", "image_classifier", "tools")
 
 FOR_STUDENTS = """Work through the notebooks in order. Each exercise has a check: edit the cell of
@@ -122,7 +123,7 @@ def _build(
     target.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target, prefix=".") as scratch:
         fresh = Path(scratch) / f"image-course-{name}"
-        for part in (*FILES, *PACKAGES, *more, "notebooks"):
+        for part in (*FILES, *PAGES, *PACKAGES, *more, "notebooks"):
             _copy(ROOT / part, fresh / part)
         rows = []
         for path in find_notebooks():
