@@ -10,6 +10,7 @@ NAMES = ("README.md", "TEACHING.md", "CONTRIBUTING.md", "docs/cheat_sheet.md")
 def commands():
     """Return every command line of the documents in order: those in blocks, then the others."""
     pages = "\n".join((ROOT / name).read_text("utf-8") for name in NAMES)
+    pages = re.sub(r"^```python\n.*?^```$", "", pages, flags=re.DOTALL | re.MULTILINE)
     blocks = re.compile(r"^```\n(.*?)^```", re.DOTALL | re.MULTILINE)
     lines = [line for block in blocks.findall(pages) for line in block.splitlines()]
     lines += re.findall(r"`((?:make|python|pytest) [^`]+)`", blocks.sub("", pages))
