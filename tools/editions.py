@@ -26,6 +26,7 @@ from tools.notebooks import ROOT, find_notebooks, title
 from tools.slides import write_slides
 
 FILES = ("LICENSE", "environment.yml", "pyproject.toml", "requirements.txt")
+PAGES = ("docs/cheat_sheet.md", "docs/errors.md", "docs/learning_paths.md")
 PACKAGES = ("course_utils", "course_exercises", "image_classifier", "tools")
 FOR_TEACHERS = ("TEACHING.md", "teaching", "solutions")
 
@@ -125,7 +126,7 @@ def _build(
     target.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target, prefix=".") as scratch:
         fresh = Path(scratch) / f"image-course-{name}"
-        for part in (*FILES, *PACKAGES, *more, "notebooks"):
+        for part in (*FILES, *PAGES, *PACKAGES, *more, "notebooks"):
             _copy(ROOT / part, fresh / part)
         rows = []
         for path in find_notebooks():

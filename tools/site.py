@@ -1,8 +1,9 @@
 """Build the website of the course from the executed notebooks, offline: build/site/index.html.
 
 The sources for Sphinx are collected in build/site-source: the notebooks, with their figures as
-files with alt texts, the glossary, the pitfalls, the teaching guide, and a page for each public
-module. Warnings are errors. The slides are added afterwards, because they are pages already.
+files with alt texts, the glossary, the pitfalls, the pages in docs/, the teaching guides, and a
+page for each public module. Warnings are errors. The slides are added afterwards, because they are
+pages already. Chromium, if installed, prints the cheat sheet as PDF.
 """
 
 import base64
@@ -19,7 +20,9 @@ from sphinx.cmd.build import build_main
 
 from course_utils.errors import CourseError
 from course_utils.paths import output_folder
+from tools.cheat_sheet import print_pdf
 from tools.notebooks import ROOT, find_notebooks, title
+from tools.screenshots import CHROMIUM
 from tools.slides import write_slides
 
 PACKAGES = ("course_utils", "course_exercises", "image_classifier")
@@ -34,6 +37,8 @@ bar, Home and End move between the slides; printing gives one page per slide. Th
 in the notebooks.
 
 """
+PLACE_OF_PDF = "<!-- the link to the PDF -->"
+LINK_TO_PDF = '<p><a href="cheat_sheet.pdf">Two A4 pages to print (PDF)</a></p>'
 BUTTON = '<summary aria-label="Show the pages below"><span class="toctree-toggle"'
 
 
@@ -50,6 +55,10 @@ def build_site() -> Path:
     options = ["-b", "html", "-W", "--keep-going", "-q", "-j", "auto"]
     if build_main([*options, str(source), str(site)]) != 0:
         raise CourseError("The site could not be built; see the messages above.")
+    if CHROMIUM:
+        print_pdf(site / "cheat_sheet.pdf")
+    else:
+        print("The site has no cheat_sheet.pdf, which needs Chromium: install it and try again.")
     for template in (site / "_static").glob("*webpack-macros.html"):
         template.unlink()  # not a page
     for page in site.rglob("*.html"):  # a button of the theme has no label
@@ -62,6 +71,11 @@ def build_site() -> Path:
 def write_sources(source: Path) -> None:
     """Collect the sources for Sphinx in a new folder."""
     shutil.copytree(ROOT / "docs", source)
+    for page in source.glob("*.md"):
+        page.write_text(with_site_links(page.read_text("utf-8")), encoding="utf-8")
+    if CHROMIUM:
+        sheet = (source / "cheat_sheet.md").read_text("utf-8").replace(PLACE_OF_PDF, LINK_TO_PDF)
+        (source / "cheat_sheet.md").write_text(sheet, encoding="utf-8")
     readme = (ROOT / "README.md").read_text("utf-8")
     table = re.search(r"^\| notebook \|.+?(?=\n\n)", readme, re.DOTALL | re.MULTILINE)[0]
     index = (source / "index.md").read_text("utf-8").replace(PLACE_OF_TABLE, table)
@@ -73,11 +87,11 @@ def write_sources(source: Path) -> None:
         slides += f'- <a href="slides/{path.stem}.html">{title(nb)}</a>\n'
         for cell in nb.cells:
             if cell.cell_type == "markdown":
-                cell.source = with_anchors(cell.source)
+                cell.source = with_site_links(cell.source)
         place_figures(nb, path.stem, source / "_static" / "figures")
         nbformat.write(nb, source / "notebooks" / path.name)
     for path in (ROOT / "notebooks").glob("*.md"):
-        text = with_anchors(path.read_text("utf-8"))
+        text = with_site_links(path.read_text("utf-8"))
         (source / "notebooks" / path.name).write_text(text, encoding="utf-8")
     (source / "slides.md").write_text(slides, encoding="utf-8")
     (source / "teaching").mkdir()
@@ -86,19 +100,27 @@ def write_sources(source: Path) -> None:
         if path.name != ANSWERS:
             page = PRIVATE.sub(r"\1", path.read_text("utf-8")).replace("../TEACHING", "../teaching")
             page = page.replace("| slides:", "| [slides](slides.md):")
-            (source / name).write_text(page, encoding="utf-8")
+            adapt = with_site_links if path.parent == ROOT else with_site_anchors
+            (source / name).write_text(adapt(page), encoding="utf-8")
     write_api(source / "api")
 
 
-def with_anchors(text: str) -> str:
-    """Adapt links to headings of notebooks to the anchors that Sphinx generates."""
+def with_site_links(text: str) -> str:
+    """Adapt links of a page that the site has in its top folder."""
+    for old, new in (("../notebooks/", "notebooks/"), ("../TEACHING", "teaching"), ("docs/", "")):
+        text = text.replace(f"]({old}", f"]({new}")
+    return with_site_anchors(text)
+
+
+def with_site_anchors(text: str) -> str:
+    """Adapt links to the anchors that Sphinx generates."""
 
     def translate(match: re.Match) -> str:
         heading = unquote(match[2]).replace("-", " ").lower()
         name = re.sub(r"[^\w ]", "", heading).replace(" ", "-")
         return f"{match[1]}#{name}"
 
-    return re.sub(r"(\]\(\w+\.ipynb)#([^)\s]+)", translate, text)
+    return re.sub(r"(\]\([\w/]+\.ipynb)#([^)\s]+)", translate, text)
 
 
 def place_figures(nb: NotebookNode, stem: str, folder: Path) -> None:

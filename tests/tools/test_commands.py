@@ -32,6 +32,7 @@ NOT_RUN = {
     "-m tensorboard.main --logdir build/06/logs --samples_per_plugin images=200": (
         "test_no_network.py"
     ),
+    "-m tensorboard.main --logdir logs": "test_no_network.py",
     "-m image_classifier app build/model/model.pt": "test_app.py",
     "-m ruff check .": "a job of .github/workflows/tests.yml",
     "-m ruff format --check .": "a job of .github/workflows/tests.yml",

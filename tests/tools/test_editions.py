@@ -106,9 +106,13 @@ def test_an_edition_stands_on_its_own(built, edition):
     command = [*python, "-m", "tools", "list"]
     listed = subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True)
     assert listed.stdout.count("\n") == len(COURSE)
-    linked = re.findall(r"\]\(([^)#]+)", (folder / "README.md").read_text("utf-8"))
-    assert len(linked) > len(COURSE)
-    assert [name for name in linked if not (folder / name).exists()] == []
+    pages = [folder / "README.md", *folder.glob("TEACHING.md"), *folder.glob("docs/*.md")]
+    links = [(page, re.findall(r"\]\(([^)#]+)", page.read_text("utf-8"))) for page in pages]
+    assert len(links) > 3
+    assert len(links[0][1]) > len(COURSE)
+    for page, names in links:
+        files = [name for name in names if not re.match(r"\w+://", name)]
+        assert [name for name in files if not (page.parent / name).exists()] == [], page
 
 
 def test_an_edition_is_built_again_over_an_unchanged_one(tmp_path):

@@ -20,6 +20,12 @@ COURSE = {
 GLOSSARY = (NOTEBOOKS / "glossary.md").read_text("utf-8")
 TERMS = re.findall(r"^### (.+)$", GLOSSARY, re.MULTILINE)
 GUIDE = (ROOT / "TEACHING.md").read_text("utf-8")
+LINKED = ["TEACHING.md", "notebooks/pitfalls.md", "notebooks/glossary.md"]
+LINKED += [
+    path.relative_to(ROOT).as_posix()
+    for folder in ("docs", "teaching")
+    for path in sorted((ROOT / folder).glob("*.md"))
+]
 KNOWN_MISTAKES = {
     "batch accuracies rounded and averaged": "averaging accuracies of batches",
     "validation images augmented": "validation images augmented by accident",
@@ -140,15 +146,7 @@ def test_the_plans_name_exercises_that_exist():
     assert named <= known
 
 
-@pytest.mark.parametrize(
-    "page",
-    [
-        "TEACHING.md",
-        "notebooks/pitfalls.md",
-        "notebooks/glossary.md",
-        *(f"teaching/{path.name}" for path in sorted((ROOT / "teaching").glob("*.md"))),
-    ],
-)
+@pytest.mark.parametrize("page", LINKED)
 def test_the_links_of_a_page_lead_somewhere(page):
     path = ROOT / page
     links = re.findall(r"\]\(([^)#]+)[^)]*\)", path.read_text("utf-8"))
@@ -156,11 +154,14 @@ def test_the_links_of_a_page_lead_somewhere(page):
     assert [file for file in files if not (path.parent / file).exists()] == []
 
 
-def test_the_sections_that_the_pitfalls_link_exist():
+@pytest.mark.parametrize("page", LINKED)
+def test_the_sections_that_a_page_links_exist(page):
     from urllib.parse import unquote
 
-    text = (NOTEBOOKS / "pitfalls.md").read_text("utf-8")
-    for stem, section in re.findall(r"\]\((\w+)\.ipynb#([^)]+)\)", text):
+    text = (ROOT / page).read_text("utf-8")
+    heads = re.findall(r"^##+ (.+)$", (NOTEBOOKS / "pitfalls.md").read_text("utf-8"), re.MULTILINE)
+    assert set(re.findall(r"pitfalls\.md#([^)]+)\)", text)) <= {anchor(head) for head in heads}
+    for stem, section in re.findall(r"\]\((?:\.\./notebooks/)?(\w+)\.ipynb#([^)]+)\)", text):
         headings = [
             line.removeprefix("## ").replace(" ", "-")
             for cell in COURSE[stem].cells

@@ -13,6 +13,7 @@ from course_utils.catalog import CATALOG
 from image_classifier.__main__ import cli
 from tools import __main__ as tools_cli
 from tools.notebooks import parameters, title
+from tools.reading import estimate_minutes
 
 README = (ROOT / "README.md").read_text("utf-8")
 TOOLS = tools_cli.app
@@ -77,8 +78,8 @@ def test_linked_files_exist():
 
 
 def table_rows():
-    """The rows of the README's table: title, file, result, minutes."""
-    row = r"^\| \[(.+?)\]\(notebooks/(.+?\.ipynb)\)[^|]* \| [^|]+ \| ([^|]+) \| (\S+) \|$"
+    """The rows of the README's table: title, file, result, minutes to run, read and practice."""
+    row = r"^\| \[(.+?)\]\(notebooks/(.+?\.ipynb)\)[^|]* \| [^|]+ \| ([^|]+) \| ([\d |]+) \|$"
     return re.findall(row, README, re.MULTILINE)
 
 
@@ -86,7 +87,8 @@ def test_the_table_lists_exactly_the_notebooks_that_exist():
     found = []
     for path in NOTEBOOKS:
         nb = nbformat.read(path, as_version=4)
-        found.append((title(nb), path.name, str(nb.metadata.course.minutes)))
+        minutes = (nb.metadata.course.minutes, *estimate_minutes(nb.cells))
+        found.append((title(nb), path.name, " | ".join(map(str, minutes))))
     assert [(name, file, minutes) for name, file, _, minutes in table_rows()] == found
 
 

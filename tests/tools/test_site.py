@@ -66,6 +66,7 @@ def test_every_notebook_and_module_has_its_page(site):
     assert {f"slides/{path.stem}.html" for path in NOTEBOOKS.glob("*.ipynb")} <= names
     guides = {f"teaching/{path.stem}.html" for path in (ROOT / "teaching").glob("*.md")}
     assert guides - names == {"teaching/test_answers.html"}  # students read the website
+    assert {f"{path.stem}.html" for path in (ROOT / "docs").glob("*.md")} <= names
 
 
 def test_every_link_inside_the_site_leads_somewhere(site):
