@@ -1,7 +1,4 @@
-"""The web page and its HTTP interface classify uploads, explain errors, and stay on this computer.
-
-`pytest -s -k latency` prints how long requests take.
-"""
+"""The web page and its HTTP interface classify uploads, explain errors, and stay local."""
 
 import contextlib
 import json
@@ -14,7 +11,6 @@ import socket
 import struct
 import subprocess
 import sys
-import time
 import zlib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -275,20 +271,6 @@ def test_eight_users_at_once_get_the_results_of_their_own_images(client, colored
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("clients", [1, 4])
-def test_latency(clients, client, photo):
-    def measure(_):
-        start = time.perf_counter()
-        assert "class" in classify(client, photo)
-        return 1000 * (time.perf_counter() - start)
-
-    classify(client, photo)
-    with ThreadPoolExecutor(clients) as pool:
-        p50, p95 = np.percentile([*pool.map(measure, range(50))], [50, 95])
-    print(f"\n{clients} client(s): p50 {p50:.0f} ms, p95 {p95:.0f} ms per upload and result")
-
-
-@pytest.mark.long
 @pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
 def test_ctrl_c_frees_the_port_and_removes_the_uploads(tmp_path, photo, classifier):
     with served(classifier, tmp_path) as (server, address):
@@ -305,10 +287,10 @@ def test_ctrl_c_frees_the_port_and_removes_the_uploads(tmp_path, photo, classifi
 
 @pytest.mark.long
 @in_a_browser
-def test_the_page_in_a_browser(tmp_path, photo, classifier):
+def test_the_page_in_a_browser(tmp_path, photo, classifier, address):
     (tmp_path / "letter.jpg").write_text("Dear Sir")
     (tmp_path / "big.jpg").write_bytes(b"x" * 11_000_000)
-    with served(classifier, tmp_path) as (_, address), launched() as browser:
+    with launched() as browser:
         page = browser.new_page()
         requests, errors = [], []
         page.on("request", lambda request: requests.append(request.url))

