@@ -5,7 +5,18 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
-from benchmarks import course, features, feeding, labels, step, timing, to_accuracy, transfer, vit
+from benchmarks import (
+    course,
+    features,
+    feeding,
+    labels,
+    solar,
+    step,
+    timing,
+    to_accuracy,
+    transfer,
+    vit,
+)
 from course_utils.errors import DataError
 from course_utils.paths import display_path, output_folder
 
@@ -19,6 +30,7 @@ COMPARISONS = {
     "labels": labels.compare,
     "course": course.compare,
     "vit": vit.compare,
+    "solar": solar.compare,
 }
 
 
@@ -31,7 +43,7 @@ def arguments(given: list[str] | None = None) -> argparse.Namespace:
         "--long-rounds",
         type=int,
         default=1,
-        help="repetitions of fashion, cifar and vit (minutes)",
+        help="repetitions of fashion, cifar, vit and solar (minutes)",
     )
     parser.add_argument(
         "--short", action="store_true", help="skip our own long training runs of fashion and cifar"

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks import course, features, feeding, reference, timing, to_accuracy, vit
+from benchmarks import course, features, feeding, reference, solar, timing, to_accuracy, vit
 from course_utils.datasets import InMemoryDataset
 from course_utils.models import count_parameters
 
@@ -19,7 +19,7 @@ def test_the_command_explains_itself(monkeypatch, capsys):
     with pytest.raises(SystemExit, match="0"):
         runpy.run_module("benchmarks", run_name="__main__")
     assert (
-        "--only {fashion,cifar,feeding,step,transfer,features,labels,course,vit}"
+        "--only {fashion,cifar,feeding,step,transfer,features,labels,course,vit,solar}"
         in capsys.readouterr().out
     )
 
@@ -129,3 +129,16 @@ def test_transformer_and_cnn_have_about_equal_parameters():
         network(torch.zeros(2, 1, 28, 28)).shape == (2, 10)
         for network in (vit.small_vit(), vit.small_cnn())
     )
+
+
+def test_solar_cells_are_each_predicted_once_by_all_contenders(monkeypatch):
+    is_bright = np.arange(24) % 2 == 0
+    images = torch.from_numpy(np.where(is_bright, 200, 50)).to(torch.uint8).view(-1, 1, 1, 1)
+    cells = images.expand(-1, 1, 64, 64), is_bright, np.where(is_bright, "mono_100", "mono_0")
+    monkeypatch.setattr(solar, "load_cells", lambda: cells)
+    monkeypatch.setattr(solar, "IMAGE_SIZE", 64)
+    monkeypatch.setattr(solar, "BATCH_SIZE", 4)
+    found = solar.compare(argparse.Namespace(long_rounds=1))
+    assert [len(row.runs) for row in found] == [1, 1, 1]
+    assert found[0].value > 0.9
+    assert "mean of 1 runs: " in found[2].note

@@ -86,6 +86,7 @@ OWN_IMAGES = {
     "07_making_it_fast": {"image_size": "40"},
     "08_looking_inside": {},
     "09_from_notebook_to_use": {},
+    "10_solar_cells": {},
     "11_vision_transformer": {"image_size": "40", "sizes": "[4, 8, 12]"},
 }
 
@@ -101,6 +102,7 @@ SMALLEST = {
     "07_making_it_fast": {"max_images": 40, "image_size": 16, "batch_size": 4, "photos": 2},
     "08_looking_inside": {"max_images": 1, "cnn_size": 8, "integration_steps": 1},
     "09_from_notebook_to_use": {"max_images": 1, "image_size": 32, "repeats": 1, "windows": 1},
+    "10_solar_cells": {"image_size": 32, "full_size": 32, "repeats": 1, "cracks": 1},
     "11_vision_transformer": {"image_size": 16, "batch_size": 2, "dim": 4, "depth": 1},
 }
 

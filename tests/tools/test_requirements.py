@@ -182,5 +182,5 @@ def test_course_utils_imports_no_module_in_a_cycle():
 def test_the_map_of_the_repository_lists_every_package():
     page = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
     named = set(re.findall(r"^\| `(\w+)/` \|", page, re.MULTILINE))
-    assert named == OURS | {"notebooks", "solutions", "tests"}
+    assert named == OURS | {"notebooks", "solutions", "teaching", "tests"}
     assert all((ROOT / name).is_dir() for name in named)

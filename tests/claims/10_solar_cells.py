@@ -1,0 +1,97 @@
+"""Claims of notebook 10. Its accuracies vary by about half a point between seeds."""
+
+from tools.claims import claim
+
+
+@claim(after="table")
+def counts_are_those_of_the_data_card(cells, is_positive, is_certain):
+    """2,624 cells, 31 % of them defective; the labels of 15 % are uncertain."""
+    assert len(cells) == 2624
+    assert abs(is_positive.mean() - 0.313) < 0.001
+    assert abs((~is_certain).mean() - 0.153) < 0.001
+
+
+@claim(after="neighbors")
+def neighbors_in_the_file_order_resemble_each_other(within):
+    """Most cells have their most similar cell within 60 files; of random cells, 5 % are."""
+    assert within["most similar cell"] > 0.75
+    assert within["random cell"] < 0.07
+
+
+@claim(after="leakage")
+def random_splits_are_optimistic(leakage):
+    """By block, accuracy is about one point lower or more, and AUC two points or more."""
+    mean = leakage.xs("mean", axis=1, level=1)
+    fall = mean.loc["at random"] - mean.loc["by block"]
+    assert 0.005 < fall["accuracy"] < 0.03
+    assert fall["AUC"] > 0.015
+
+
+@claim(after="select-strength")
+def the_selected_strength_is_not_at_the_edge(losses, strength):
+    """The grid contains larger and smaller values with a higher loss."""
+    assert min(losses) < strength < max(losses)
+
+
+@claim(after="baselines-result-table")
+def frozen_features_beat_brightness(summary, logits_of, frozen):
+    """Brightness is better than the majority class, and frozen features are much better."""
+    accuracies = {name: summary(logits)["accuracy"] for name, logits in logits_of.items()}
+    assert accuracies["brightness"] > accuracies["majority class"] + 0.02
+    assert accuracies[frozen] > accuracies["brightness"] + 0.05
+
+
+@claim(after="fine-tuned")
+def fine_tuning_helps(summary, logits_of, tuned, frozen):
+    """Fine-tuning the last stage raises the accuracy by about one to three points, and the AUC."""
+    first, second = summary(logits_of[tuned]), summary(logits_of[frozen])
+    assert 0.004 < first["accuracy"] - second["accuracy"] < 0.035
+    assert first["AUC"] > second["AUC"] + 0.01
+
+
+@claim(after="tuned-blocks")
+def by_block_both_are_less_accurate(by_block_table, summary, logits_of, tuned):
+    """Fine-tuning is less accurate by block than at random."""
+    assert by_block_table["accuracy"]["fine-tuned"] < summary(logits_of[tuned])["accuracy"]
+
+
+@claim(after="labels")
+def the_treatment_of_uncertain_labels_matters_little(labels_table):
+    """The four means differ by less than two points."""
+    means = labels_table.groupby("labels")["all cells"].mean()
+    assert means.max() - means.min() < 0.02
+
+
+@claim(after="costs")
+def the_formula_saves_most_of_the_cost(costs, no_model):
+    """The threshold of the formula costs much less than 0.5, and no more than the chosen one."""
+    assert (costs["cost, formula"] < 0.85 * costs["cost, 0.5"]).all()
+    assert (costs["cost, formula"] < 1.05 * costs["cost, chosen"]).all()
+    assert (costs["cost, formula"] < 0.6 * no_model).all()
+
+
+@claim(after="results")
+def the_interval_contains_the_published_accuracy_or_is_close(results):
+    """The accuracy is within two points of the published 0.8842."""
+    assert abs(results["accuracy"]["all cells"] - 0.8842) < 0.02
+
+
+@claim(after="by-label")
+def uncertain_labels_are_contradicted_more_often(errors):
+    """The error rate is highest for 0.67, and lowest for 0."""
+    rates = errors.groupby("label")["error rate"].mean()
+    assert rates.idxmax() == 0.67
+    assert rates.idxmin() == 0
+
+
+@claim(after="crack-effect")
+def cracks_raise_the_logit(before, after):
+    """A synthetic crack raises the logit on average."""
+    assert (after - before).mean() > 0.2
+
+
+@claim(after="pointing-game")
+def grad_cam_points_to_cracks_more_often_than_chance(hits):
+    """The fine-tuned model points to the crack more often than a random place."""
+    assert hits["fine-tuned"] > hits["random place"] + 0.1
+    assert hits["fine-tuned"] > hits["random weights"] + 0.1
