@@ -10,7 +10,7 @@ from chromium import in_a_browser
 from copies import copy_course, served
 from filelock import FileLock
 
-from tools.notebooks import NOTEBOOKS
+from tools.notebooks import NOTEBOOKS, ROOT
 from tools.screenshots import launched
 from tools.site import PACKAGES, public_modules
 
