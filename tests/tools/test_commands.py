@@ -32,6 +32,7 @@ NOT_RUN = {
     "-m tools screenshots": "minutes; test_screenshots.py runs parts",
     "-m tools curves": "minutes; test_curves.py runs a small one",
     "-m benchmarks.fine_tuning": "an hour; test_fine_tuning.py runs parts",
+    "-m benchmarks --only solar": "half an hour; test_benchmarks.py runs parts",
     "-m benchmarks": "half an hour; test_benchmarks.py runs parts",
     "-m jupyter lab notebooks": "test_no_network.py",
     "-m tensorboard.main --logdir build/06/logs --samples_per_plugin images=200": (
@@ -49,6 +50,7 @@ NOT_RUN = {
     "-m tools run --only 02": "test_run_notebooks.py",
     "-m tools run --only 02 -p epochs 3": "test_run_notebooks.py",
     "-m tools run --tiny --jobs 2": "test_run_notebooks.py",
+    "-m tools run --only 11 -p patch_size 4": "test_run_notebooks.py",
 }
 SHORTER = {
     "-m tools run --only 01 -p data path/to/photos": "--tiny",
