@@ -175,15 +175,20 @@ def test_fine_tuning_draws_curves_and_resumes(photos, tmp_path, run, monkeypatch
     assert all(torch.equal(a, b) for a, b in zip(one.parameters(), other.parameters(), strict=True))
 
 
-# Trains without and with fine-tuning in the same processes: each needs many seconds to start.
+# Trains without and with fine-tuning in the same processes, since each needs many seconds to start;
+# and in one process group, since a second would find addresses of the first in torchrun's store.
 TWICE = """
+import contextlib
 import sys
 
+from image_classifier import train
 from image_classifier.__main__ import cli
 
-for epochs in ("0", "1"):
-    options = ["--output", epochs, "--image-size", "64", "--fine-tune", epochs]
-    cli(["train", sys.argv[1], *options], standalone_mode=False)
+with train.process_group():
+    train.process_group = contextlib.nullcontext
+    for epochs in ("0", "1"):
+        options = ["--output", epochs, "--image-size", "64", "--fine-tune", epochs]
+        cli(["train", sys.argv[1], *options], standalone_mode=False)
 """
 
 

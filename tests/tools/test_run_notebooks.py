@@ -49,7 +49,8 @@ def ran(course, tmp_path, capfd, monkeypatch):
 def test_one_failure_does_not_stop_the_others(ran, tmp_path):
     ended, output, (out, err) = ran
     assert ended == 1
-    assert err == ""
+    # libzmq can fail an assertion in a kernel that is shut down, after its last cell.
+    assert not [line for line in err.splitlines() if "(src/signaler.cpp:" not in line]
     error = "cell 6/8 (2. More): ValueError: too small"
     assert f"92_broken: failed at {error} (" in out
     table = [re.split(r"\s{2,}", line) for line in out.splitlines() if re.match(r"9\d_\w+ ", line)]
