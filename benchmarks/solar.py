@@ -44,21 +44,22 @@ def load_cells() -> tuple[Tensor, np.ndarray, np.ndarray]:
 
 @torch.inference_mode()
 def activations(backbone: Backbone, images: Tensor) -> dict[int, Tensor]:
-    """Compute what enters the last stage (1) and the last two (2), for each flip.
+    """Compute what enters the last two stages (2) and the last three (3), for each flip.
 
-    The values are float16, of shape (flips, count, channels, height, width).
+    The last stage is the 1x1 convolution with pooling, as in the paper of EfficientNet. The values
+    are float16, of shape (flips, count, channels, height, width).
     """
     device, net = best_device(), fold_batch_norm(backbone).net.to(best_device())
     front = nn.Sequential(net.conv_stem, net.bn1, *net.blocks[:-2])
-    outputs = {1: [], 2: []}
+    outputs = {2: [], 3: []}
     for batch in progress(images.split(32), "computing activations"):
         pixels = resize(batch.to(device), [IMAGE_SIZE, IMAGE_SIZE]).float() / 255
         pixels = normalize(
             pixels.expand(-1, 3, -1, -1), backbone.mean.tolist(), backbone.std.tolist()
         )
         entering = [front(pixels.flip(dims)) for dims in FLIPS]
-        outputs[2].append(torch.stack(entering).half().cpu())
-        outputs[1].append(torch.stack([net.blocks[-2](maps) for maps in entering]).half().cpu())
+        outputs[3].append(torch.stack(entering).half().cpu())
+        outputs[2].append(torch.stack([net.blocks[-2](maps) for maps in entering]).half().cpu())
     return {stages: torch.cat(parts, dim=1) for stages, parts in outputs.items()}
 
 
@@ -94,16 +95,16 @@ def mean_logits(model: nn.Module, maps: Tensor, test: Tensor) -> np.ndarray:
 
 
 def compare(options: argparse.Namespace) -> list[Row]:
-    """Compare frozen features with fine-tuning of the last stage and of the last two."""
+    """Compare frozen features with fine-tuning of the last two stages and of the last three."""
     images, is_defective, strata = load_cells()
     backbone = build_backbone()
     net, targets = backbone.net, torch.from_numpy(is_defective)
     maps = activations(backbone, images)
     tails = {
-        stages: nn.Sequential(*net.blocks[-stages:], net.conv_head, net.bn2, net.global_pool)
+        stages: nn.Sequential(*net.blocks[1 - stages :], net.conv_head, net.bn2, net.global_pool)
         for stages in maps
     }
-    features = mean_pooled(tails[1], maps[1])
+    features = mean_pooled(tails[2], maps[2])
     logits: dict[str, list[np.ndarray]] = {}
 
     def run(name: str, stages: int) -> float:
@@ -122,7 +123,7 @@ def compare(options: argparse.Namespace) -> list[Row]:
         found.append(out_of_fold)
         return float(((out_of_fold > 0) == is_defective).mean())
 
-    names = {"frozen features": 0, "last stage fine-tuned": 1, "last two stages fine-tuned": 2}
+    names = {"frozen features": 0, "last two stages fine-tuned": 2, "last three fine-tuned": 3}
     contenders = {name: lambda name=name, stages=n: run(name, stages) for name, n in names.items()}
     values = alternate(contenders, options.long_rounds)
     notes = {name: summary(found, is_defective) for name, found in logits.items()}

@@ -28,35 +28,35 @@ def random_splits_are_optimistic(leakage):
 
 
 @claim(after="select-strength")
-def the_selected_strength_is_not_at_the_edge(losses, strength):
+def the_selected_c_is_not_at_the_edge(losses, C):
     """The grid contains larger and smaller values with a higher loss."""
-    assert min(losses) < strength < max(losses)
+    assert min(losses) < C < max(losses)
 
 
 @claim(after="baselines-result-table")
 def frozen_features_beat_brightness(summary, logits_of, frozen):
-    """Brightness is better than the majority class, and frozen features are much better."""
+    """Brightness and the block number beat the majority class; frozen features are far better."""
     accuracies = {name: summary(logits)["accuracy"] for name, logits in logits_of.items()}
     assert accuracies["brightness"] > accuracies["majority class"] + 0.02
-    assert accuracies[frozen] > accuracies["brightness"] + 0.05
+    assert accuracies["block number"] > accuracies["brightness"] + 0.02
+    assert accuracies[frozen] > accuracies["block number"] + 0.03
 
 
 @claim(after="fine-tuned")
 def fine_tuning_helps(summary, logits_of, tuned, frozen):
-    """Fine-tuning the last stage changes the accuracy by few points, and raises the AUC."""
+    """Fine-tuning the last two stages changes the accuracy by few points, and raises the AUC."""
     first, second = summary(logits_of[tuned]), summary(logits_of[frozen])
     assert -0.005 < first["accuracy"] - second["accuracy"] < 0.035
-    assert first["AUC"] > second["AUC"] + 0.005
+    assert first["AUC"] > second["AUC"]
 
 
 @claim(after="tuned-blocks")
-def fine_tuning_gains_more_by_block(by_block_table, accuracy, logits_of, tuned, frozen):
-    """Both models are less accurate by block than at random; fine-tuning gains more there."""
-    tuned_at_random, frozen_at_random = (accuracy(logits_of[name]) for name in (tuned, frozen))
+def both_models_are_less_accurate_by_block(by_block_table, accuracy, logits_of, tuned, frozen):
+    """Both models are less accurate by block; a gain by fine-tuning is not established there."""
     by_block = by_block_table["accuracy"]
-    assert by_block["fine-tuned"] < tuned_at_random
-    assert by_block["frozen"] < frozen_at_random
-    assert by_block["fine-tuned"] - by_block["frozen"] > tuned_at_random - frozen_at_random
+    assert by_block["fine-tuned"] < accuracy(logits_of[tuned]) - 0.01
+    assert by_block["frozen"] < accuracy(logits_of[frozen]) - 0.01
+    assert abs(by_block["difference"]) < 0.035
 
 
 @claim(after="labels")
@@ -67,11 +67,11 @@ def the_treatment_of_uncertain_labels_matters_little(labels_table):
 
 
 @claim(after="costs")
-def the_formula_saves_most_of_the_cost(costs, no_model):
+def the_formula_saves_most_of_the_cost(costs, inspect_all):
     """The threshold of the formula costs much less than 0.5, and no more than the chosen one."""
     assert (costs["cost, formula"] < 0.85 * costs["cost, 0.5"]).all()
     assert (costs["cost, formula"] < 1.05 * costs["cost, chosen"]).all()
-    assert (costs["cost, formula"] < 0.6 * no_model).all()
+    assert (costs["cost, formula"] < 0.6 * inspect_all).all()
 
 
 @claim(after="results")
@@ -96,6 +96,6 @@ def cracks_raise_the_logit(before, after):
 
 @claim(after="pointing-game")
 def grad_cam_points_to_cracks_more_often_than_chance(hits):
-    """The fine-tuned model points to the crack more often than a random place."""
+    """The fine-tuned model points to cracks more often than chance and than permuted weights."""
     assert hits["fine-tuned"] > hits["random place"] + 0.1
-    assert hits["fine-tuned"] > hits["random weights"] + 0.1
+    assert hits["fine-tuned"] > hits["permuted, highest"] + 0.05

@@ -1,11 +1,12 @@
-"""The builders of the bundled data write what the repository holds, byte for byte."""
+"""The builders of the bundled data write what the repository holds."""
 
+import io
 import zipfile
 from pathlib import Path
 
 import pytest
 import typer
-from PIL import ImageChops, ImageStat
+from PIL import Image, ImageChops, ImageStat
 
 from course_utils.datasets import image_folder
 from course_utils.image_io import load_image
@@ -18,13 +19,16 @@ STAMPS = Path("/usr/share/tuxpaint/stamps")  # Debian's tuxpaint-stamps-default
 
 
 @pytest.mark.skipif(not FASHION.is_dir(), reason="needs Debian's dataset-fashion-mnist")
-def test_the_sheets_of_fashion_mini_are_built_byte_for_byte():
+def test_the_sheets_of_fashion_mini_are_built_pixel_by_pixel():
+    """Their bytes depend on the version of libwebp."""
     images = build_fashion_mini.read_idx(FASHION / "t10k-images-idx3-ubyte.gz")
     labels = build_fashion_mini.read_idx(FASHION / "t10k-labels-idx1-ubyte.gz")
     with zipfile.ZipFile(ARCHIVES / "fashion-mini.zip") as archive:
         for label, name in ((0, "T-shirt-top"), (9, "Ankle boot")):  # all take two minutes
             sheet = build_fashion_mini.sheet(images[labels == label][: build_fashion_mini.TEST])
-            assert sheet == archive.read(f"test/{name}.webp")
+            stored = archive.read(f"test/{name}.webp")
+            built, expected = (Image.open(io.BytesIO(data)) for data in (sheet, stored))
+            assert built.tobytes() == expected.tobytes()
 
 
 @pytest.mark.skipif(not STAMPS.is_dir(), reason="needs Debian's tuxpaint-stamps-default")
