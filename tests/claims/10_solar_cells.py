@@ -52,9 +52,9 @@ def fine_tuning_helps(summary, logits_of, tuned, frozen):
 
 @claim(after="tuned-blocks")
 def both_models_are_less_accurate_by_block(by_block_table, accuracy, logits_of, tuned, frozen):
-    """Both models are less accurate by block; a gain by fine-tuning is not established there."""
+    """Both models are less accurate by block; fine-tuning changes the accuracy by few points."""
     by_block = by_block_table["accuracy"]
-    assert by_block["fine-tuned"] < accuracy(logits_of[tuned]) - 0.01
+    assert by_block["fine-tuned"] < accuracy(logits_of[tuned]) - 0.005
     assert by_block["frozen"] < accuracy(logits_of[frozen]) - 0.01
     assert abs(by_block["difference"]) < 0.035
 
