@@ -12,6 +12,7 @@ import copy
 import numpy as np
 import torch
 import torch.nn.functional as F
+from sklearn.feature_selection import VarianceThreshold
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold
 from sklearn.pipeline import make_pipeline
@@ -118,7 +119,9 @@ def compare(options: argparse.Namespace) -> list[Row]:
                 model = fine_tune(tails[stages], maps[stages], targets, torch.from_numpy(train))
                 out_of_fold[test] = mean_logits(model, maps[stages], torch.from_numpy(test))
             else:
-                model = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=1000))
+                head = LogisticRegression(C=0.01, max_iter=1000)
+                # Some features are 0 for almost all cells.
+                model = make_pipeline(VarianceThreshold(1e-4), StandardScaler(), head)
                 model.fit(features[train], is_defective[train])
                 out_of_fold[test] = model.decision_function(features[test])
         found.append(out_of_fold)

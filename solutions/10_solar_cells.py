@@ -7,7 +7,7 @@ guess_fall = 0.031
 
 # %% 10.b
 # With random splits little; section 6 continues with splits by block.
-guess_gain = 0.014
+guess_gain = 0.013
 
 
 # %% 10.c
