@@ -89,11 +89,11 @@ def fine_tune(tail: nn.Module, maps: Tensor, targets: Tensor, train: Tensor) -> 
 
 
 @torch.inference_mode()
-def mean_logits(model: nn.Module, maps: Tensor, test: Tensor) -> np.ndarray:
-    """Compute the logits of cells, averaged over the flips."""
-    batches = maps[:, test].flatten(0, 1).split(128)
-    outputs = torch.cat([model(batch.to(best_device()).float())[:, 0].cpu() for batch in batches])
-    return outputs.view(len(FLIPS), -1).mean(dim=0).numpy()
+def mean_outputs(net: nn.Module, maps: Tensor) -> np.ndarray:
+    """Compute the outputs (count, values) of a network in eval mode, averaged over the flips."""
+    batches = maps.flatten(0, 1).split(128)
+    outputs = torch.cat([net(batch.to(best_device()).float()).cpu() for batch in batches])
+    return outputs.view(len(FLIPS), maps.shape[1], -1).mean(dim=0).numpy()
 
 
 def compare(options: argparse.Namespace) -> list[Row]:
@@ -106,7 +106,7 @@ def compare(options: argparse.Namespace) -> list[Row]:
         stages: nn.Sequential(*net.blocks[1 - stages :], net.conv_head, net.bn2, net.global_pool)
         for stages in maps
     }
-    features = mean_pooled(tails[2], maps[2])
+    features = mean_outputs(tails[2].eval().to(best_device()), maps[2])
     logits: dict[str, list[np.ndarray]] = {}
 
     def run(name: str, stages: int) -> float:
@@ -117,7 +117,7 @@ def compare(options: argparse.Namespace) -> list[Row]:
         for train, test in folds:
             if stages:
                 model = fine_tune(tails[stages], maps[stages], targets, torch.from_numpy(train))
-                out_of_fold[test] = mean_logits(model, maps[stages], torch.from_numpy(test))
+                out_of_fold[test] = mean_outputs(model, maps[stages][:, test])[:, 0]
             else:
                 head = LogisticRegression(C=0.01, max_iter=1000)
                 # Some features are 0 for almost all cells.
@@ -132,14 +132,6 @@ def compare(options: argparse.Namespace) -> list[Row]:
     values = alternate(contenders, options.long_rounds)
     notes = {name: summary(found, is_defective) for name, found in logits.items()}
     return rows("solar cells, out-of-fold accuracy", values, "accuracy", notes)
-
-
-@torch.inference_mode()
-def mean_pooled(tail: nn.Module, maps: Tensor) -> np.ndarray:
-    """Compute the features of the frozen network, averaged over the flips."""
-    tail, batches = tail.eval().to(best_device()), maps.flatten(0, 1).split(128)
-    features = torch.cat([tail(batch.to(best_device()).float()).cpu() for batch in batches])
-    return features.view(len(FLIPS), maps.shape[1], -1).mean(dim=0).numpy()
 
 
 def summary(logits: list[np.ndarray], is_defective: np.ndarray) -> str:
