@@ -134,11 +134,14 @@ def test_transformer_and_cnn_have_about_equal_parameters():
 def test_solar_cells_are_each_predicted_once_by_all_contenders(monkeypatch):
     is_bright = np.arange(24) % 2 == 0
     images = torch.from_numpy(np.where(is_bright, 200, 50)).to(torch.uint8).view(-1, 1, 1, 1)
-    cells = images.expand(-1, 1, 64, 64), is_bright, np.where(is_bright, "mono_100", "mono_0")
+    labels, strata = is_bright.astype(float), np.where(is_bright, "mono_100", "mono_0")
+    labels[0] = 0.33
+    cells = images.expand(-1, 1, 64, 64), labels, strata
     monkeypatch.setattr(solar, "load_cells", lambda: cells)
     monkeypatch.setattr(solar, "IMAGE_SIZE", 64)
     monkeypatch.setattr(solar, "BATCH_SIZE", 4)
     found = solar.compare(argparse.Namespace(long_rounds=1))
-    assert [len(row.runs) for row in found] == [1, 1, 1]
-    assert found[0].value > 0.9
-    assert "mean of 1 runs: " in found[2].note
+    assert [len(row.runs) for row in found] == [1, 1, 1, 1]
+    assert found[0].value == pytest.approx(23 / 24)  # the bright cell that counts as functional
+    assert found[2].value == pytest.approx(1)
+    assert "mean of 1 runs: " in found[3].note
