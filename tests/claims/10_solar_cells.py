@@ -13,18 +13,20 @@ def counts_are_those_of_the_data_card(cells, is_positive, is_certain):
 
 @claim(after="neighbors")
 def neighbors_in_the_file_order_resemble_each_other(within):
-    """Most cells have their most similar cell within 60 files; of random cells, 5 % are."""
+    """Most cells have their most similar cell within 60 files; of random cells, 4 % do."""
     assert within["most similar cell"] > 0.75
     assert within["random cell"] < 0.07
 
 
 @claim(after="leakage")
 def random_splits_are_optimistic(leakage):
-    """By block, accuracy is about one point lower or more, and AUC two points or more."""
+    """Neighbors raise the accuracy by about three points; no block split reaches a random one."""
     mean = leakage.xs("mean", axis=1, level=1)
     fall = mean.loc["at random"] - mean.loc["by block"]
-    assert 0.005 < fall["accuracy"] < 0.06
-    assert fall["AUC"] > 0.015
+    assert 0.02 < fall["accuracy"] < 0.045
+    assert fall["AUC"] > 0.03
+    accuracy = leakage["accuracy"]
+    assert accuracy["max"]["by block"] < accuracy["min"]["at random"]
 
 
 @claim(after="select-strength")
@@ -68,7 +70,7 @@ def the_treatment_of_uncertain_labels_matters_little(labels_table):
 
 @claim(after="costs")
 def the_formula_saves_most_of_the_cost(costs, inspect_all):
-    """The threshold of the formula costs much less than 0.5, and no more than the chosen one."""
+    """The threshold of the formula costs much less than 0.5, and at most 5 % more than the chosen one."""
     assert (costs["cost, formula"] < 0.85 * costs["cost, 0.5"]).all()
     assert (costs["cost, formula"] < 1.05 * costs["cost, chosen"]).all()
     assert (costs["cost, formula"] < 0.6 * inspect_all).all()
