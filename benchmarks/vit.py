@@ -71,7 +71,7 @@ def compare(options: argparse.Namespace) -> list[Row]:
     """Train both with the same seeds and number of updates."""
     sets = load_fashion_mnist(options.fashion_mnist)
     contenders = {
-        "CNN": lambda: train("CNN", small_cnn(), 0.01, sets),
+        "CNN": lambda: train("CNN", small_cnn(), 0.02, sets),
         "vision transformer": lambda: train("vision transformer", small_vit(), 0.004, sets),
     }
     title = "Fashion-MNIST, about 80,000 parameters"

@@ -168,6 +168,8 @@ def check_my_ablation(answer: Any) -> None:
     low, high = ends
     if low > high:
         raise Hint(f"The interval starts with its lower end; {low} is above {high}.")
+    if low == high:
+        raise Hint(f"The interval has the width 0: does {change} change anything?")
     if not is_number(difference, -1, 1):
         raise Hint(f'"difference" should be a number from -1 to 1, not {short(difference)}.')
     if not close(difference, (low + high) / 2, 0.0021):

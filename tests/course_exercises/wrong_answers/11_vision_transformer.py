@@ -166,3 +166,11 @@ my_ablation = {
     "interval": (-0.02, 0.01),
     "conclusion": "significant",
 }
+
+# %% 11.4: change anything
+my_ablation = {
+    "change": {"heads": 4},
+    "difference": 0.0,
+    "interval": (0.0, 0.0),
+    "conclusion": "undecided",
+}
