@@ -1,11 +1,8 @@
 """Synthetic backgrounds for cutouts, to test whether a network relies on the background."""
 
-from collections.abc import Sequence
-
 import numpy as np
 import torch
 from PIL import Image
-from torch import Tensor
 from torchvision.transforms.v2 import functional as F
 
 from course_utils.datasets import ImageFiles, InMemoryDataset
@@ -33,40 +30,30 @@ def paint_texture(name: str, size: int, generator: np.random.Generator) -> Image
     return Image.fromarray(np.round(pixels).astype(np.uint8))
 
 
-def composite(cutout: Image.Image, background: Image.Image) -> tuple[Image.Image, Tensor]:
-    """Paste an RGBA cutout centered on an RGB background, scaled to four fifths of its side.
-
-    Returns the image and the mask of the object, bool of shape (height, width).
-    """
+def composite(cutout: Image.Image, background: Image.Image) -> Image.Image:
+    """Paste an RGBA cutout centered on an RGB background, scaled to four fifths of its side."""
     width, height = background.size
     scale = 0.8 * min(width / cutout.width, height / cutout.height)
     size = (max(1, round(cutout.width * scale)), max(1, round(cutout.height * scale)))
-    layer = Image.new("RGBA", background.size)
     corner = ((width - size[0]) // 2, (height - size[1]) // 2)
-    layer.paste(cutout.resize(size, Image.Resampling.LANCZOS), corner)
-    image = Image.alpha_composite(background.convert("RGBA"), layer).convert("RGB")
-    return image, F.pil_to_tensor(layer.getchannel("A"))[0] >= 128
+    image = background.convert("RGBA")
+    image.alpha_composite(cutout.resize(size, Image.Resampling.LANCZOS), corner)
+    return image.convert("RGB")
 
 
-def place_on_backgrounds(
-    files: ImageFiles, names: Sequence[str | None], size: int, copies: int = 1, seed: int = 0
-) -> tuple[InMemoryDataset, Tensor]:
-    """Place each cutout of a dataset on `copies` backgrounds of size x size pixels.
+def place_on_background(
+    files: ImageFiles, texture: str, size: int, seed: int = 0
+) -> InMemoryDataset:
+    """Place each cutout of a dataset on a background of size x size pixels.
 
-    `names` has one key of `TEXTURES` per image, or None for a random texture. Returns the dataset
-    and the masks of the objects, bool of shape (count, size, size).
+    `texture` is a key of `TEXTURES`; its random colors differ between images.
     """
     generator = np.random.default_rng(seed)
-    images, masks, targets = [], [], []
-    for (path, target), name in zip(files.samples, names, strict=True):
+    images = []
+    for path, _ in files.samples:
         cutout = load_image(path, mode="RGBA")
         if cutout.getchannel("A").getextrema()[0] == 255:
             raise DataError(f"{printable(path)} has no transparent pixels, so it is not a cutout.")
-        for _ in range(copies):
-            texture = name or str(generator.choice(list(TEXTURES)))
-            image, mask = composite(cutout, paint_texture(texture, size, generator))
-            images.append(F.pil_to_tensor(image))
-            masks.append(mask)
-            targets.append(target)
-    dataset = InMemoryDataset(torch.stack(images), torch.tensor(targets), files.classes)
-    return dataset, torch.stack(masks)
+        image = composite(cutout, paint_texture(texture, size, generator))
+        images.append(F.pil_to_tensor(image))
+    return InMemoryDataset(torch.stack(images), torch.tensor(files.targets), files.classes)
