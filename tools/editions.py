@@ -19,10 +19,9 @@ from nbconvert.preprocessors import ClearOutputPreprocessor
 from nbformat import NotebookNode
 from nbformat.v4 import new_markdown_cell
 
-from course_exercises.cells import read_answers, tagged_cells
 from course_utils.errors import CourseError
 from course_utils.paths import display_path
-from tools.notebooks import ROOT, find_notebooks, title
+from tools.notebooks import ROOT, find_notebooks, read_answers, tagged_cells, title
 from tools.slides import write_slides
 
 FILES = ("LICENSE", "environment.yml", "pyproject.toml", "requirements.txt")

@@ -28,7 +28,6 @@ from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell
 
 from course_exercises import NOT_TRIED, PASSED, WRONG, Verdict
-from course_exercises.cells import tagged_cells
 from course_utils.catalog import catalog_table, prepare_dataset
 from course_utils.errors import CourseError
 from course_utils.paths import display_path
@@ -101,7 +100,7 @@ def grade_folder(
 def find_submissions(folder: Path) -> tuple[list[Submission], list[str]]:
     """Return the submissions of a folder, and a remark about each other file."""
     course = {path.stem: nbformat.read(path, 4) for path in notebooks.find_notebooks()}
-    stems = {stem[:2]: stem for stem, nb in course.items() if tagged_cells(nb, "check")}
+    stems = {stem[:2]: stem for stem, nb in course.items() if notebooks.tagged_cells(nb, "check")}
     submissions, remarks = [], []
     for path in sorted(folder.rglob("[!.]*.ipynb")):
         if {".ipynb_checkpoints", "__MACOSX"} & {*path.parts}:
@@ -153,7 +152,7 @@ def with_course_cells(nb: NotebookNode, course: NotebookNode) -> NotebookNode:
         else:
             nb.cells.insert(position, original)
     nb = notebooks.set_parameters(nb, notebooks.tiny_parameters(course))
-    for name, check in tagged_cells(course, "check").items():
+    for name, check in notebooks.tagged_cells(course, "check").items():
         _insert_check(nb, name, re.search(r",\s*(\w+)\)", check.source)[1])
     return nb
 

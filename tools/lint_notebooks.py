@@ -11,9 +11,7 @@ from pathlib import Path
 import nbformat
 from nbformat import NotebookNode
 
-from course_exercises.cells import tagged_cells
-from tools.notebooks import NOTEBOOKS as NOTEBOOKS
-from tools.notebooks import find_notebooks, parameters
+from tools.notebooks import find_notebooks, parameters, tagged_cells
 from tools.run import FOLDED
 from tools.style import foreign_phrases
 

@@ -2,6 +2,7 @@
 
 import ast
 import os
+import re
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from pathlib import Path
@@ -43,6 +44,28 @@ def tagged(nb: NotebookNode, tag: str) -> NotebookNode | None:
     """Return the first cell with a tag, or None."""
     cells = (cell for cell in nb.cells if tag in cell.metadata.get("tags", ()))
     return next(cells, None)
+
+
+def tagged_cells(nb: NotebookNode, kind: str) -> dict[str, NotebookNode]:
+    """Return the cells of a kind by their name.
+
+    An exercise has the cells `exercise-02.3` and `check-02.3`, a prediction `prediction-02.a` and
+    `feedback-02.a`.
+    """
+    found = {}
+    for cell in nb.cells:
+        for tag in cell.metadata.get("tags", ()):
+            before, _, name = tag.partition("-")
+            if before == kind and name:
+                found[name] = cell
+    return found
+
+
+def read_answers(path: Path) -> dict[str, str]:
+    """Read a Python file with cells that start with `# %% NAME`; return their code by name."""
+    _, *parts = re.split(r"^# %% *", path.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    pairs = (part.partition("\n") for part in parts)
+    return {name.strip(): code.strip() for name, _, code in pairs}
 
 
 def title(nb: NotebookNode) -> str:

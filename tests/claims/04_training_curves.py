@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from course_exercises.cells import read_answers
 from tools.claims import claim
+from tools.notebooks import read_answers
 
 SOLUTIONS = Path(__file__).parents[2] / "solutions" / "04_training_curves.py"
 

@@ -9,7 +9,7 @@ import pytest
 from IPython.core.inputtransformer2 import TransformerManager
 
 from tools.claims import CLAIMS, check_claims, read_claims
-from tools.lint_notebooks import NOTEBOOKS
+from tools.notebooks import NOTEBOOKS
 
 FILES = sorted(CLAIMS.glob("[0-9][0-9]_*.py"))
 each_file = pytest.mark.parametrize("path", FILES, ids=[path.stem for path in FILES])

@@ -1,5 +1,6 @@
 """Every check lets the solution pass, knows the unsolved cell, and teaches from wrong answers."""
 
+import ast
 import re
 from functools import cache
 from pathlib import Path
@@ -10,8 +11,7 @@ import pytest
 import torch
 
 from course_exercises import NOT_TRIED, PASSED, WRONG, check, checks_of, compare, examine
-from course_exercises.cells import definitions, read_answers, tagged_cells
-from tools.lint_notebooks import NOTEBOOKS
+from tools.notebooks import NOTEBOOKS, read_answers, tagged_cells
 
 ROOT = Path(__file__).resolve().parents[2]
 WRONG_ANSWERS = Path(__file__).parent / "wrong_answers"
@@ -27,6 +27,34 @@ def wrong_answers():
         for title, code in read_answers(path).items():
             name, _, wanted = title.partition(": ")
             yield pytest.param(path.stem, name, wanted, code, id=f"{name}-{wanted}")
+
+
+def definitions(sources):
+    """Return the imports, functions, classes and literals that cells define; run nothing.
+
+    Skip cells that are not valid Python (`%pip`, for example).
+    """
+    kept = []
+    for source in sources:
+        try:
+            body = ast.parse(source).body
+        except SyntaxError:
+            continue
+        kept += [ast.unparse(node) for node in body if is_definition(node)]
+    return "\n".join(kept)
+
+
+def is_definition(node):
+    if isinstance(node, ast.Assign):
+        names = [name for target in node.targets for name in getattr(target, "elts", [target])]
+        if not all(isinstance(name, ast.Name) for name in names):
+            return False
+        try:
+            ast.literal_eval(node.value)
+        except (ValueError, TypeError):
+            return False
+        return True
+    return isinstance(node, ast.Import | ast.ImportFrom | ast.FunctionDef | ast.ClassDef)
 
 
 @cache

@@ -8,12 +8,11 @@ import zipfile
 import nbformat
 import pytest
 
-from course_exercises.cells import read_answers, tagged_cells
 from course_utils.errors import CourseError
 from tools import editions
 from tools.__main__ import main
 from tools.lint_notebooks import code_cells, tags
-from tools.notebooks import ROOT
+from tools.notebooks import ROOT, read_answers, tagged_cells
 
 PRIVATE = ("solutions/", "tests/", "TEACHING", "teaching/", "slides/")
 

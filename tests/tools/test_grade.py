@@ -11,7 +11,6 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from small import code
 
 from course_exercises import NOT_TRIED, PASSED, WRONG, Verdict
-from course_exercises.cells import read_answers, tagged_cells
 from course_utils.errors import CourseError
 from tools.grade import (
     MIME,
@@ -25,7 +24,15 @@ from tools.grade import (
     with_course_cells,
     write_grades,
 )
-from tools.notebooks import NOTEBOOKS, ROOT, find_notebooks, kernel_environment, tagged
+from tools.notebooks import (
+    NOTEBOOKS,
+    ROOT,
+    find_notebooks,
+    kernel_environment,
+    read_answers,
+    tagged,
+    tagged_cells,
+)
 
 STEM = "02_cnn_from_scratch"
 NAMES = ["02.1", "02.2", "02.3", "02.4"]

@@ -5,7 +5,8 @@ import pytest
 from nbformat.v4 import new_markdown_cell, new_output
 from small import code, small_notebook
 
-from tools.lint_notebooks import NOTEBOOKS, RULES, code_cells, lint, lint_files
+from tools.lint_notebooks import RULES, code_cells, lint, lint_files
+from tools.notebooks import NOTEBOOKS
 
 PATHS = sorted(NOTEBOOKS.glob("*.ipynb"))
 NAME = "91_small"

@@ -11,11 +11,18 @@ import nbformat
 import pytest
 from small import code
 
-from course_exercises.cells import read_answers, tagged_cells
 from course_utils.catalog import prepare_dataset
 from tools.editions import solved
-from tools.lint_notebooks import NOTEBOOKS, rule_clean_outputs, rule_compared
-from tools.notebooks import THREAD_VARIABLES, headline, set_parameters, tiny_parameters
+from tools.lint_notebooks import rule_clean_outputs, rule_compared
+from tools.notebooks import (
+    NOTEBOOKS,
+    THREAD_VARIABLES,
+    headline,
+    read_answers,
+    set_parameters,
+    tagged_cells,
+    tiny_parameters,
+)
 from tools.run import Run, run_notebooks
 
 PHOTOS = Path(__file__).parents[1] / "fixtures" / "photos"

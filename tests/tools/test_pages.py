@@ -5,11 +5,9 @@ import re
 import nbformat
 import pytest
 
-from course_exercises.cells import tagged_cells
 from tools import pitfalls
 from tools.editions import teaching_notes
-from tools.lint_notebooks import NOTEBOOKS
-from tools.notebooks import title
+from tools.notebooks import NOTEBOOKS, tagged_cells, title
 from tools.pages import write_index
 from tools.site import PACKAGES, public_modules
 

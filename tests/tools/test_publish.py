@@ -9,7 +9,8 @@ import yaml
 
 from course_utils.errors import CourseError
 from tools import publish
-from tools.lint_notebooks import NOTEBOOKS, lint
+from tools.lint_notebooks import lint
+from tools.notebooks import NOTEBOOKS
 from tools.publish import Address, publish_as, read_address, stamped
 
 ROOT = NOTEBOOKS.parent

@@ -133,9 +133,7 @@ def required(package):
 def test_what_the_packages_import_is_required():
     always, deploy = set(ranges()), set(ranges("deploy"))
     assert {"torch", "pillow"} <= required("course_utils") <= always
-    # Only tools reads notebooks with course_exercises.cells.
-    assert {"torch"} <= required("course_exercises") - {"nbformat"} <= always
-    assert ("cells.py", "nbformat") in imported("course_exercises")
+    assert {"torch"} <= required("course_exercises") <= always
     assert {"gradio", "onnx"} <= required("image_classifier") <= deploy
     assert {"nbclient", "playwright"} <= required("tools") <= set(ranges("course", "site"))
     assert required("benchmarks") - {"lightning", "fastai"} <= set(ranges("test"))

@@ -11,12 +11,12 @@ import nbformat
 import pytest
 from copies import ROOT, served
 
-from course_exercises.cells import tagged_cells
 from tools.notebooks import (
     NOTEBOOKS,
     THREAD_VARIABLES,
     set_parameters,
     tagged,
+    tagged_cells,
     tiny_parameters,
 )
 

@@ -6,9 +6,8 @@ import nbformat
 import pytest
 from chromium import in_a_browser
 
-from course_exercises.cells import tagged_cells
 from tools.lint_notebooks import tags
-from tools.notebooks import find_notebooks
+from tools.notebooks import find_notebooks, tagged_cells
 from tools.pitfalls import boxes
 from tools.screenshots import launched
 from tools.slides import slides, write_slides
