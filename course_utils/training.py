@@ -119,7 +119,7 @@ class EarlyStopping(Callback):
 
     def __init__(self, patience: int = 5) -> None:
         """Stop after `patience` epochs without improvement."""
-        self.patience, self.best_epoch = patience, 0
+        self.patience = patience
 
     def on_epoch_end(self, run: TrainerState) -> None:
         """Keep the best weights so far; stop after `patience` epochs without improvement."""
@@ -131,16 +131,7 @@ class EarlyStopping(Callback):
     def on_train_end(self, run: TrainerState) -> None:
         """Restore the best weights."""
         if run.best_weights is not None:
-            self.best_epoch = run.history.best_epoch
             run.model.load_state_dict(run.best_weights)
-
-
-def count_correct(logits: Tensor, targets: Tensor) -> Tensor:
-    """Count correct predictions from logits (batch, classes), or (batch, 1) for two classes."""
-    predictions = logits.argmax(dim=1) if logits.shape[1] > 1 else (logits[:, 0] > 0).long()
-    if targets.ndim == 2:  # class probabilities, as from MixUp
-        targets = targets.argmax(dim=1)
-    return (predictions == targets).sum()
 
 
 def default_loss(logits: Tensor, targets: Tensor) -> Tensor:
@@ -181,9 +172,9 @@ def _run_epoch(
             step(loss)
         losses.append(loss.detach())
         # With class weights, the batch mean is divided by the sum of the weights of its targets.
-        weighted = class_weights is not None and targets.ndim == 1
-        weights.append(class_weights[targets].sum() if weighted else len(targets))
-        correct += count_correct(logits, targets)
+        weights.append(len(targets) if class_weights is None else class_weights[targets].sum())
+        predictions = logits.argmax(dim=1) if logits.shape[1] > 1 else logits[:, 0] > 0
+        correct += (predictions == targets).sum()
         count += len(targets)
     if not count:
         raise TrainingError("The loader has no batch: is the dataset empty?")
@@ -202,9 +193,7 @@ def evaluate(
         return _run_epoch(model, loader, loss_fn, amp)[:2]
 
 
-def _train_one_epoch(
-    run: TrainerState, loss_fn: Loss, per_batch: bool, max_grad_norm: float | None
-) -> tuple[float, float]:
+def _train_one_epoch(run: TrainerState, loss_fn: Loss, per_batch: bool) -> tuple[float, float]:
     """Train on all batches once; return loss and accuracy, averaged over samples."""
     listeners = [c for c in run.callbacks if type(c).on_batch_end is not Callback.on_batch_end]
     epoch, rates = len(run.history) + 1, []
@@ -215,9 +204,6 @@ def _train_one_epoch(
             _require_finite(loss.item(), epoch, len(rates), rates[-1])
         run.optimizer.zero_grad()
         run.scaler.scale(loss).backward()
-        if max_grad_norm is not None:
-            run.scaler.unscale_(run.optimizer)
-            nn.utils.clip_grad_norm_(run.model.parameters(), max_grad_norm)
         run.scaler.step(run.optimizer)
         run.scaler.update()
         if per_batch:
@@ -253,9 +239,7 @@ def fit(
     scheduler: LRScheduler | None = None,
     schedule_every: str = "epoch",
     callbacks: Sequence[Callback] = (),
-    device: torch.device | None = None,
     amp: bool = False,
-    max_grad_norm: float | None = None,
     checkpoint: str | Path | None = None,
     resume: bool = False,
 ) -> History:
@@ -263,8 +247,7 @@ def fit(
 
     - `loss_fn` takes logits and targets and returns the mean loss.
     - `scheduler` steps after every "epoch" or every "batch", see `schedule_every`.
-    - `device` is by default that of the model; `amp` uses mixed precision where it is faster.
-    - `max_grad_norm` is the norm to which gradients are clipped.
+    - `amp` uses mixed precision where it is faster.
     - `checkpoint` is written after every epoch. With `resume`, training continues from it up to
       `epochs` in total, bit for bit as if it had not been interrupted.
 
@@ -273,8 +256,7 @@ def fit(
     if schedule_every not in ("epoch", "batch"):
         raise ValueError(f"schedule_every must be 'epoch' or 'batch', not {schedule_every!r}.")
     per_batch = scheduler is not None and schedule_every == "batch"
-    device = device or next(model.parameters()).device
-    model.to(device)
+    device = next(model.parameters()).device
     # Small gradients would underflow to 0 in float16; see Micikevicius et al. (2018).
     needs_scaling = amp and amp_dtype(device) is torch.float16
     scaler = GradScaler(device.type, init_scale=1024.0, enabled=needs_scaling)
@@ -286,7 +268,7 @@ def fit(
     try:
         while len(run.history) < epochs and not run.stop:
             start, rate = time.perf_counter(), optimizer.param_groups[0]["lr"]
-            train = _train_one_epoch(run, loss_fn, per_batch, max_grad_norm)
+            train = _train_one_epoch(run, loss_fn, per_batch)
             val = evaluate(model, val_loader, loss_fn, amp)
             if isinstance(scheduler, ReduceLROnPlateau):
                 scheduler.step(val[0])

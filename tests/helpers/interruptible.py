@@ -89,7 +89,6 @@ def main(folder, connection, moment="", number=1):
         "weights": model.state_dict(),
         "optimizer": optimizer.state_dict(),
         "scheduler": scheduler.state_dict(),
-        "best_epoch": stopping.best_epoch,
         "history": [row | {"seconds": 0.0} for row in history.rows],
         "random": [random.random(), np.random.rand(), torch.rand(()).item()],
         "training": model.training,
