@@ -9,7 +9,6 @@ to 1; arrays have the channels last.
 """
 
 import math
-import re
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -247,19 +246,6 @@ def reliability_diagram(table: pd.DataFrame, title: str = "Reliability") -> Figu
         f"Reliability diagram. {title}. The accuracy is below the mean probability in {below} of "
         f"{len(table)} bins; most images are in the bin up to {fullest.high:.2f}.",
     )
-
-
-def save_figure(figure: Figure, folder: str | Path, *parts: str | int) -> Path:
-    """Save a figure as PNG, with a file name that is valid on every operating system.
-
-    >>> save_figure(figure, "build/05", "test", "epoch-08", "T-shirt/top").name
-    'test-epoch-08-T-shirt_top.png'
-    """
-    name = re.sub(r"[^\w.-]+", "_", "-".join(map(str, parts)))[:60].strip(".")
-    path = Path(folder) / f"{name}.png"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, metadata={"Software": None})
-    return path
 
 
 def health_grid(findings: pd.DataFrame, root: str | Path) -> Figure:

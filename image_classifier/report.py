@@ -157,10 +157,11 @@ def _save_figures(
     """Save the figures; return the file, alt text, width and height in pixels of each by name."""
     saved = {}
     for name, figure in _figures(evaluation, history):
-        path = plots.save_figure(figure, output, name)
+        file = f"{name}.png"
+        figure.savefig(output / file, metadata={"Software": None})
         width, height = (figure.get_size_inches() * figure.dpi).astype(int).tolist()
         saved[name] = {
-            "file": path.name, "alt": figure.get_label(), "width": width, "height": height
+            "file": file, "alt": figure.get_label(), "width": width, "height": height
         }  # fmt: skip
         plt.close(figure)
     return saved

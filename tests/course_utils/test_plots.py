@@ -181,25 +181,6 @@ def test_reliability_diagram_draws_the_bins():
     assert "up to 1.00" in figure.get_label()
 
 
-@pytest.mark.parametrize(
-    ("parts", "name"),
-    [
-        (("test", "epoch-08", "T-shirt/top"), "test-epoch-08-T-shirt_top.png"),
-        (("val", 3, "größe: 1 Ωκ\\x"), "val-3-größe_1_Ωκ_x.png"),
-        (("../../up", "to: no good?*"), "_.._up-to_no_good_.png"),
-        (("x" * 300,), "x" * 60 + ".png"),
-    ],
-)
-def test_saved_figures_have_safe_names(parts, name, tmp_path):
-    figure = plt.figure(figsize=(1, 1))
-    path = plots.save_figure(figure, tmp_path / "new", *parts)
-    assert path == tmp_path / "new" / name
-    with Image.open(path) as picture:
-        assert picture.format == "PNG"
-    before = path.read_bytes()
-    assert plots.save_figure(figure, tmp_path / "new", *parts).read_bytes() == before
-
-
 def test_health_grid_draws_images_and_crosses(tmp_path):
     Image.new("RGB", (8, 8), "red").save(tmp_path / "red.png")
     (tmp_path / "broken.png").write_text("no image")
