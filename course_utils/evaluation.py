@@ -20,23 +20,19 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from course_utils.progress import progress
-from course_utils.training import eval_mode, mixed_precision
+from course_utils.training import eval_mode
 
 Values = ArrayLike | Tensor
 
 
 @torch.no_grad()
-def predict_logits(
-    model: nn.Module, loader: DataLoader, amp: bool = False
-) -> tuple[Tensor, Tensor]:
+def predict_logits(model: nn.Module, loader: DataLoader) -> tuple[Tensor, Tensor]:
     """Compute the logits of all images in a loader; return logits and targets on the CPU."""
     device = next(model.parameters()).device
     logits, targets = [], []
     with eval_mode(model):
         for images, labels in progress(loader, "predicting"):
-            with mixed_precision(device, amp):
-                outputs = model(images.to(device))
-            logits.append((outputs.float() if amp else outputs).cpu())
+            logits.append(model(images.to(device)).cpu())
             targets.append(labels)
     if not logits:
         raise ValueError("The loader has no batch: is the dataset empty?")

@@ -13,10 +13,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, fx, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
-from torch.utils.data import DataLoader, TensorDataset
 
 from course_utils.errors import CourseError, DataError
-from course_utils.evaluation import predict_logits
 from course_utils.paths import output_folder
 from course_utils.progress import progress
 from course_utils.training import amp_dtype, mixed_precision
@@ -52,14 +50,6 @@ def fold_batch_norm(net: nn.Module) -> nn.Module:
             # timm's batch norm includes the activation.
             net.set_submodule(node.target, getattr(norm, "act", nn.Identity()))
     return net.requires_grad_(False)
-
-
-def extract_features_fast(backbone: nn.Module, loader: DataLoader) -> TensorDataset:
-    """Compute features with folded batch norm and mixed precision.
-
-    They differ slightly from those of `course_utils.transfer.extract_features`.
-    """
-    return TensorDataset(*predict_logits(fold_batch_norm(backbone), loader, amp=True))
 
 
 class FeatureCache:

@@ -4,15 +4,13 @@ import pytest
 import torch
 from tiny_training import assert_same
 from torch import nn
-from torch.utils.data import DataLoader, TensorDataset
 
 from course_utils.errors import CourseError
 from course_utils.training import amp_dtype
-from course_utils.transfer import build_backbone, extract_features
+from course_utils.transfer import build_backbone
 from image_classifier import features
 from image_classifier.features import (
     compute_features,
-    extract_features_fast,
     file_digests,
     fold_batch_norm,
 )
@@ -82,19 +80,6 @@ def test_folding_follows_the_data_not_the_declaration(use, left):
     folded, x = fold_batch_norm(net), torch.randn(2, 3, 8, 8)
     torch.testing.assert_close(folded(x), net.eval()(x), rtol=1e-4, atol=1e-5)
     assert sum(isinstance(module, nn.BatchNorm2d) for module in folded.modules()) == left
-
-
-def test_fast_features_are_the_same_up_to_rounding():
-    backbone = build_backbone()
-    torch.manual_seed(0)
-    images, targets = torch.randn(5, 3, 64, 64), torch.arange(5)
-    loader = DataLoader(TensorDataset(images, targets), 2)
-    plain, _ = extract_features(backbone, loader).tensors
-    fast, labels = extract_features_fast(backbone, loader).tensors
-    close = 0.05 if amp_dtype(torch.device("cpu")) else 1e-4
-    assert 0 < (plain - fast).norm() / plain.norm() < close
-    assert fast.dtype == torch.float32
-    assert torch.equal(labels, targets)
 
 
 @pytest.fixture
