@@ -34,7 +34,7 @@ COMPARISONS = {
 }
 
 
-def arguments(given: list[str] | None = None) -> argparse.Namespace:
+def arguments() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--only", nargs="+", choices=COMPARISONS, default=list(COMPARISONS))
@@ -54,7 +54,7 @@ def arguments(given: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--cifar10", type=Path, help="a folder with train/ and test/ (default: download)"
     )
-    return parser.parse_args(given)
+    return parser.parse_args()
 
 
 def main() -> None:

@@ -29,8 +29,9 @@ def tutorial_cnn() -> nn.Module:
     )
 
 
-def resnet8(width: int = 16) -> nn.Module:
+def resnet8() -> nn.Module:
     """Build the ResNet-8 of CIFAR tutorials: three stages of one block, 16 to 64 channels."""
+    width = 16
 
     def halve(before: int, after: int) -> BasicBlock:
         conv = nn.Conv2d(before, after, 1, 2, bias=False)

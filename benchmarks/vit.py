@@ -35,8 +35,9 @@ def small_vit() -> nn.Module:
     return net
 
 
-def small_cnn(width: int = 25) -> nn.Module:
+def small_cnn() -> nn.Module:
     """Build the CNN of notebook 11, with about as many parameters as the transformer."""
+    width = 25
     return nn.Sequential(
         ConvBlock(1, width, stride=2),
         ConvBlock(width, 2 * width, stride=2),

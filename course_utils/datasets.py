@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Sampler, Subset
+from torch.utils.data import DataLoader, Dataset, Subset
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as F
 
@@ -66,9 +66,7 @@ class ImageFiles(Dataset):
         return ImageFiles(samples, self.classes, transform, self.mode)
 
 
-def image_folder(
-    root: str | Path, transform: Callable | None = None, mode: str | None = None
-) -> ImageFiles:
+def image_folder(root: str | Path, mode: str | None = None) -> ImageFiles:
     """List a folder with one subfolder per class, as `torchvision.datasets.ImageFolder` does.
 
     Hidden folders, `__MACOSX`, and links that lead back to the root are ignored.
@@ -79,7 +77,7 @@ def image_folder(
     if empty := [printable(name) for name, paths in files.items() if not paths]:
         raise DataError(f"No images in {root}: {', '.join(empty)}. Add some or remove the folder.")
     samples = [(path, label) for label, paths in enumerate(files.values()) for path in paths]
-    return ImageFiles(samples, list(files), transform, mode)
+    return ImageFiles(samples, list(files), mode=mode)
 
 
 @dataclass(eq=False, repr=False)
@@ -188,7 +186,6 @@ def make_loader(
     batch_size: int,
     shuffle: bool = False,
     seed: int = 0,
-    sampler: Sampler | None = None,
     num_workers: int = 0,
 ) -> DataLoader:
     """Create a loader of batches (images, targets) whose order depends only on the seed."""
@@ -199,7 +196,6 @@ def make_loader(
         dataset,
         batch_size,
         shuffle,
-        sampler,
         num_workers=num_workers,
         generator=torch.Generator().manual_seed(seed),
         collate_fn=getattr(base, "collate", None),

@@ -187,31 +187,26 @@ def _describe_losses(name: str, frame: pd.DataFrame) -> str:
 
 
 def confusion_heatmap(
-    matrix: np.ndarray,
-    classes: Sequence[str],
-    title: str = "Confusion matrix",
-    normalize: bool = False,
+    matrix: np.ndarray, classes: Sequence[str], title: str = "Confusion matrix"
 ) -> Figure:
-    """Draw counts `matrix[true, predicted]`, or percentages of the true class if `normalize`."""
-    values = 100 * matrix / matrix.sum(axis=1, keepdims=True).clip(1) if normalize else matrix
+    """Draw the counts `matrix[true, predicted]`."""
     count = len(classes)
     labels = [name if len(name) <= 18 else name[:17] + "…" for name in map(str, classes)]
     # Long names need space beside the heat map; with many classes, its cells become smaller.
     longest = max(map(len, labels))
     side = min(1.8 + 0.55 * count, 8.0) + 0.07 * max(0, longest - 11)
     figure, axis = _subplots(figsize=(side + 0.8, side))
-    written = np.where(matrix > 0, np.char.mod("%.0f", values), "")
-    unit = "% of the true class" if normalize else "number of images"
+    written = np.where(matrix > 0, np.char.mod("%d", matrix), "")
     sns.heatmap(
-        values,
+        matrix,
         annot=written if count <= MAX_ANNOTATED else False,
         fmt="",
         annot_kws={"fontsize": 10 if count <= 12 else 7},
         cmap="Blues",
         # A square-root scale keeps a few errors visible beside hundreds of correct predictions.
-        norm=PowerNorm(0.5, vmin=0, vmax=max(values.max(), 1)),
+        norm=PowerNorm(0.5, vmin=0, vmax=max(matrix.max(), 1)),
         square=True,
-        cbar_kws={"label": unit, "shrink": 0.8},
+        cbar_kws={"label": "number of images", "shrink": 0.8},
         ax=axis,
     )
     step = math.ceil(count / MAX_ANNOTATED)
@@ -229,21 +224,21 @@ def confusion_heatmap(
     )
 
 
-def reliability_diagram(table: pd.DataFrame, title: str = "Reliability") -> Figure:
+def reliability_diagram(table: pd.DataFrame) -> Figure:
     """Draw accuracy against confidence, from `evaluation.reliability_table`."""
     figure, axes = _subplots(2, 1, figsize=(4.2, 4.8), sharex=True, height_ratios=[3, 1])
     middle, width = (table["low"] + table["high"]) / 2, table["high"] - table["low"]
     confidence = table["confidence"]
     axes[0].bar(middle, table["accuracy"], width, color=COLORS[0], edgecolor="white")
     axes[0].plot(confidence, confidence, "o--", color=COLORS[1], label="perfect calibration")
-    axes[0].set(title=title, ylabel="accuracy", xlim=(0, 1), ylim=(0, 1))
+    axes[0].set(title="Reliability", ylabel="accuracy", xlim=(0, 1), ylim=(0, 1))
     axes[0].legend(loc="upper left")
     axes[1].bar(middle, table["count"], width, color="gray", edgecolor="white")
     axes[1].set(xlabel="probability of the predicted class", ylabel="images")
     below, fullest = (table["accuracy"] < confidence).sum(), table.loc[table["count"].idxmax()]
     return _finish(
         figure,
-        f"Reliability diagram. {title}. The accuracy is below the mean probability in {below} of "
+        f"Reliability diagram. The accuracy is below the mean probability in {below} of "
         f"{len(table)} bins; most images are in the bin up to {fullest.high:.2f}.",
     )
 

@@ -162,11 +162,11 @@ class ImageClassifier(nn.Module):
             return self.net.head(features.to(self.mean.device)).cpu()
 
     @torch.no_grad()
-    def top(self, image: Image.Image, k: int = 5) -> pd.DataFrame:
-        """List the k most likely classes of one image, with columns class and probability."""
+    def top(self, image: Image.Image) -> pd.DataFrame:
+        """List the five most likely classes of one image, with columns class and probability."""
         with eval_mode(self):
             probabilities = self(self.preprocess(image)[None].to(self.mean.device))[0].cpu()
-        values, indices = probabilities.topk(min(k, len(self.classes)))
+        values, indices = probabilities.topk(min(5, len(self.classes)))
         names = [self.classes[index] for index in indices.tolist()]
         return pd.DataFrame({"class": names, "probability": values.tolist()})
 

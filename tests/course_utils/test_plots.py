@@ -131,15 +131,6 @@ def test_confusion_heatmap_shows_the_counts():
     assert "There are no errors" in perfect.get_label()
 
 
-@pytest.mark.parametrize(
-    ("matrix", "written"),
-    [([[7, 3], [10, 20]], ["70", "30", "33", "67"]), ([[3, 0], [0, 0]], ["100", "", "", ""])],
-)
-def test_confusion_heatmap_with_percentages_of_the_true_class(matrix, written):
-    figure = plots.confusion_heatmap(np.array(matrix), ["cat", "dog"], normalize=True)
-    assert texts(figure.axes[0].texts) == written
-
-
 @pytest.mark.parametrize("count", [1, 3, 12, 25, 100])
 def test_confusion_heatmap_stays_readable(count):
     matrix = 90 * np.eye(count, dtype=int) + 1
@@ -171,7 +162,7 @@ def test_a_single_error_has_a_color():
 def test_reliability_diagram_draws_the_bins():
     columns = ["low", "high", "count", "confidence", "accuracy"]
     table = pd.DataFrame([(0.4, 0.5, 10, 0.45, 0.5), (0.9, 1.0, 90, 0.97, 0.8)], columns=columns)
-    figure = plots.reliability_diagram(table, "A network")
+    figure = plots.reliability_diagram(table)
     upper, lower = figure.axes
     assert [bar.get_height() for bar in upper.containers[0]] == [0.5, 0.8]
     assert [bar.get_x() for bar in upper.containers[0]] == pytest.approx([0.4, 0.9])
