@@ -8,20 +8,13 @@ from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as F
 
 
-class PadToSquare(nn.Module):
-    """Pad the shorter side of an image with white to make it square."""
-
-    def forward(self, image: Tensor) -> Tensor:
-        """Pad a PIL image or a tensor of shape (..., height, width)."""
-        height, width = F.get_size(image)
-        side = max(height, width)
-        left, top = (side - width) // 2, (side - height) // 2
-        return F.pad(image, [left, top, side - width - left, side - height - top], fill=255)
-
-
-def _fit_into_square(image: Tensor, size: int) -> Tensor:
+def _fit_and_pad(image: Tensor, size: int) -> Tensor:
+    """Resize the longer side to `size`, then pad with white to a square."""
     sides = F.get_size(image)
-    return F.resize(image, [max(1, round(side * size / max(sides))) for side in sides])
+    height, width = (max(1, round(side * size / max(sides))) for side in sides)
+    left, top = (size - width) // 2, (size - height) // 2
+    image = F.resize(image, [height, width])
+    return F.pad(image, [left, top, size - width - left, size - height - top], fill=255)
 
 
 def resize_to_square(size: int, mode: str = "pad") -> v2.Transform:
@@ -31,7 +24,7 @@ def resize_to_square(size: int, mode: str = "pad") -> v2.Transform:
     keeps the whole image but not its aspect ratio.
     """
     if mode == "pad":  # resize first: a padded panorama may not fit into memory
-        return v2.Compose([partial(_fit_into_square, size=size), PadToSquare()])
+        return v2.Compose([partial(_fit_and_pad, size=size)])
     if mode == "crop":
         return v2.Compose([v2.Resize(size), v2.CenterCrop(size)])
     if mode == "squash":
