@@ -74,7 +74,7 @@ def _require_no_leakage(folds: Any, count: int, case: str) -> None:
 # 10.2: the size of a test set
 
 
-def _needed(accuracy: float, reference: float, z: float = 1.96) -> float:
+def _needed(accuracy: float, reference: float, z: float = 1.96) -> int:
     return math.ceil(z**2 * accuracy * (1 - accuracy) / (accuracy - reference) ** 2)
 
 
@@ -94,7 +94,7 @@ def check_cells_needed(answer: Any) -> None:
         gap = accuracy - reference
         mistakes = [
             (-wanted, "the square of the difference is never negative."),
-            (math.ceil(_needed(reference, accuracy)), "the interval is around the accuracy."),
+            (_needed(reference, accuracy), "the interval is around the accuracy."),
             (_needed(accuracy, reference, 1), "the factor 1.96 is missing."),
             (1.96 * math.sqrt(accuracy * (1 - accuracy)) / abs(gap), "this is the root of n."),
         ]
