@@ -31,11 +31,6 @@ CATALOG = tomllib.loads((ARCHIVES / "catalog.toml").read_text(encoding="utf-8"))
 SHEET_COLUMNS = 25  # images per row in the sheets of fashion-mini
 
 
-def catalog_table() -> list[dict[str, str]]:
-    """List the name, description, network requirement and license of each dataset."""
-    return [{"name": name} | entry for name, entry in CATALOG.items()]
-
-
 def find_dataset(data: str | Path) -> Path:
     """Return the folder of a dataset; `data` is a name from the catalog or a path."""
     if str(data) in CATALOG:

@@ -123,10 +123,10 @@ def list_notebooks() -> None:
 @app.command()
 def datasets() -> None:
     """List the datasets of the catalog."""
-    from course_utils.catalog import catalog_table
+    from course_utils.catalog import CATALOG
 
-    for row in catalog_table():
-        print("{name:13}  {description}; {license}; network {network}".format(**row))
+    for name, entry in CATALOG.items():
+        print("{:13}  {description}; {license}; network {network}".format(name, **entry))
 
 
 @app.command()

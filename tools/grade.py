@@ -28,7 +28,7 @@ from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell
 
 from course_exercises import NOT_TRIED, PASSED, WRONG, Verdict
-from course_utils.catalog import catalog_table, prepare_dataset
+from course_utils.catalog import CATALOG, prepare_dataset
 from course_utils.errors import CourseError
 from course_utils.paths import display_path
 from course_utils.progress import progress
@@ -70,7 +70,7 @@ def grade_folder(
     """
     submissions, remarks = find_submissions(folder)
     output.mkdir(parents=True, exist_ok=True)
-    bundled = [row["name"] for row in catalog_table() if row["network"] == "not needed"]
+    bundled = [name for name, entry in CATALOG.items() if entry["network"] == "not needed"]
     datasets = [prepare_dataset(name) for name in bundled]
     environment = notebooks.kernel_environment(max(1, cpu_count() // jobs))
 

@@ -218,7 +218,7 @@ def test_a_failed_download_of_torchvision_is_one_sentence(tmp_path, monkeypatch)
 
 
 def test_every_archive_has_a_checksum_and_every_class_of_torchvision_exists():
-    network = {row["name"]: row["network"] for row in catalog.catalog_table()}
+    network = {name: entry["network"] for name, entry in catalog.CATALOG.items()}
     assert network.pop("solar-cells") == "not needed with the package elpv-dataset"
     for name in network:
         entry = catalog.CATALOG[name]

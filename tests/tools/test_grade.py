@@ -232,7 +232,7 @@ def test_a_class_of_thirty_is_graded(notebook, tmp_path, monkeypatch):
 
     The value of CLASS_OF_30 is the time limit per cell in seconds.
     """
-    monkeypatch.setattr("tools.grade.catalog_table", lambda: [])  # no dataset is needed
+    monkeypatch.setattr("tools.grade.CATALOG", {})  # no dataset is needed
     root, output = tmp_path / "class", tmp_path / "grades"
     for student, (wrong, change, _) in CHANGES.items():
         nb = with_answers(notebook, solutions() | wrong)
