@@ -46,7 +46,6 @@ class MirrorAverage(nn.Module):
     """
 
     def __init__(self, net: nn.Module) -> None:
-        """Wrap a network."""
         super().__init__()
         self.net = net
 

@@ -126,7 +126,6 @@ class TransferModel(nn.Module):
     """A backbone with a new head: dropout and one linear layer."""
 
     def __init__(self, backbone: Backbone, num_classes: int) -> None:
-        """Add a head to a backbone."""
         super().__init__()
         self.backbone = backbone
         self.head = nn.Sequential(nn.Dropout(0.2), nn.Linear(backbone.num_features, num_classes))

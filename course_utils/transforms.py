@@ -42,7 +42,6 @@ class BatchRandomHorizontalFlip(nn.Module):
     """Flip each image of a batch with probability p; torchvision's transform flips all or none."""
 
     def __init__(self, p: float = 0.5) -> None:
-        """Store the probability."""
         super().__init__()
         self.p = p
 

@@ -56,7 +56,6 @@ class StageFeatures(nn.Module):
     """
 
     def __init__(self, backbone: Backbone) -> None:
-        """Wrap a backbone."""
         super().__init__()
         self.name, self.net = backbone.name, backbone.net
         self.register_buffer("mean", backbone.mean, persistent=False)

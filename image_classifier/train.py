@@ -109,7 +109,6 @@ class Part:
     """The image files of a split with their digests."""
 
     def __init__(self, files: ImageFiles, digests: list[str] | None = None) -> None:
-        """Compute the digests unless they are given."""
         self.files, self.paths = files, [path for path, _ in files.samples]
         self.digests = file_digests(self.paths) if digests is None else digests
 
