@@ -42,7 +42,7 @@ def compare(options: argparse.Namespace) -> list[Row]:
     with tempfile.TemporaryDirectory(dir=output_folder("bench")) as folder:
         feeding.write_photos(Path(folder), feeding.SIZES[0])
         paths = sorted(map(str, Path(folder).rglob("*.jpg")))
-        classifier = ImageClassifier(build_net("efficientnet_lite0", 2), ["a", "b"], 224).eval()
+        classifier = ImageClassifier(build_net("efficientnet_lite0", 2), ["a", "b"], 224)
         compute = feature_function(classifier)
         images = torch.randint(256, (BATCH_SIZE, 3, 224, 224), dtype=torch.uint8)
 
@@ -70,7 +70,6 @@ def compare(options: argparse.Namespace) -> list[Row]:
         found = rows("features of JPEG photographs of 640 x 480", values, "images/s")
         speed = {row.contender: row.value for row in found}
         limit = 1 / (1 / speed["decoding alone"] + 1 / speed["forward pass alone"])
-        found[
-            1
-        ].note = f"{speed['compute_features'] / limit:.0%} of the limit, {limit:.0f} images/s"
+        share = speed["compute_features"] / limit
+        found[1].note = f"{share:.0%} of the limit, {limit:.0f} images/s"
         return found

@@ -6,8 +6,6 @@ decodes once, on all cores and at a reduced size, caches the result, and augment
 
 import argparse
 import tempfile
-import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -18,7 +16,7 @@ from torch.utils.data import DataLoader
 from torchvision import datasets, transforms
 from torchvision.transforms import v2
 
-from benchmarks.timing import Row, alternate, rows
+from benchmarks.timing import Row, alternate, rows, seconds
 from course_utils.catalog import prepare_dataset
 from course_utils.datasets import InMemoryDataset, image_folder, make_loader
 from course_utils.image_io import load_image
@@ -80,7 +78,7 @@ def our_loader(photos: Path, cache: str | Path) -> DataLoader:
     return make_loader(memory, 32, shuffle=True)
 
 
-def decode_only(photos: Path, draft: int | None) -> int:
+def decode_only(photos: Path, draft: int | None) -> None:
     """Decode every file on all cores and do nothing else, which is the limit for any loader."""
     paths = list(photos.glob("*/*.jpg"))
 
@@ -92,18 +90,12 @@ def decode_only(photos: Path, draft: int | None) -> int:
 
     with ThreadPoolExecutor(torch.get_num_threads()) as threads:
         list(threads.map(decode, paths))
-    return len(paths)
 
 
-def count(loader: DataLoader) -> int:
-    """Iterate over a loader once and count its images."""
-    return sum(len(images) for images, _ in loader)
-
-
-def per_second(work: Callable[[], int]) -> float:
-    """Call a function and divide the number of images that it returns by its seconds."""
-    start = time.perf_counter()
-    return work() / (time.perf_counter() - start)
+def load_all(loader: DataLoader) -> None:
+    """Load all batches of a loader once."""
+    for _ in loader:
+        pass
 
 
 def compare_size(size: tuple[int, int], rounds: int) -> list[Row]:
@@ -114,19 +106,19 @@ def compare_size(size: tuple[int, int], rounds: int) -> list[Row]:
         write_photos(photos, size)
         our_loader(photos, kept)
 
-        def first_epoch() -> int:
+        def first_epoch() -> None:
             with tempfile.TemporaryDirectory(dir=scratch) as cache:
-                return count(our_loader(photos, cache))
+                load_all(our_loader(photos, cache))
 
         work = {
-            "torchvision with PIL, no workers": lambda: count(plain_loader(photos, 0)),
-            "torchvision with PIL, 2 workers": lambda: count(plain_loader(photos, 2)),
+            "torchvision with PIL, no workers": lambda: load_all(plain_loader(photos, 0)),
+            "torchvision with PIL, 2 workers": lambda: load_all(plain_loader(photos, 2)),
             "ours, first epoch (decodes and caches)": first_epoch,
-            "ours, later epochs": lambda: count(our_loader(photos, kept)),
+            "ours, later epochs": lambda: load_all(our_loader(photos, kept)),
             "limit: decoding alone, all cores": lambda: decode_only(photos, None),
             "limit: decoding alone, draft": lambda: decode_only(photos, 256),
         }
-        contenders = {name: lambda act=act: per_second(act) for name, act in work.items()}
+        contenders = {name: lambda act=act: COUNT / seconds(act) for name, act in work.items()}
         values = alternate(contenders, rounds)
     return rows(f"feeding, {COUNT} JPEG files of {size[0]}x{size[1]}", values, "images/s")
 
