@@ -2,5 +2,3 @@
 
 Importing the package itself is fast: only the modules that need torch load it.
 """
-
-__version__ = "0.1.0"

@@ -162,7 +162,6 @@ const DIAGNOSES = {
     const answer = element("p", "", place);
     answer.setAttribute("aria-live", "polite");
     const next = element("button", "Next curve", place);
-    next.className = "next";
     next.hidden = true;
     next.onclick = () => {
       round += 1;

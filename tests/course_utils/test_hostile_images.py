@@ -10,7 +10,6 @@ from io import BytesIO
 
 import numpy as np
 import pytest
-from exif_turns import TURNS
 from PIL import Image, ImageOps, PngImagePlugin
 
 from course_utils import image_io
@@ -26,6 +25,17 @@ pytestmark = pytest.mark.filterwarnings("ignore")
 DOWN, RIGHT = np.mgrid[0:24, 0:32]
 PICTURE = np.stack([4 * RIGHT + 60, 6 * DOWN + 40, 255 - 3 * RIGHT - 4 * DOWN], axis=2)
 PICTURE = Image.fromarray(PICTURE.astype(np.uint8))
+# How to store an image so that each EXIF orientation shows it upright.
+TURNS = {
+    1: None,
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_90,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_270,
+}
 
 
 def stored(image, kind, **options):
