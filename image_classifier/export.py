@@ -46,7 +46,7 @@ def export_onnx(classifier: ImageClassifier, path: str | Path) -> None:
         onnx.save(model, scratch)
 
 
-def onnx_probabilities(path: str | Path, images: Tensor, batch_size: int = 32) -> Tensor:
+def onnx_probabilities(path: str | Path, images: Tensor) -> Tensor:
     """Compute probabilities of uint8 images (count, 3, image_size, image_size) with onnxruntime."""
     try:
         import onnxruntime
@@ -58,12 +58,12 @@ def onnx_probabilities(path: str | Path, images: Tensor, batch_size: int = 32) -
         session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime raises many types of errors
         raise ModelFileError(f"{Path(path).name} is missing or is not an ONNX file.") from error
-    batches = [session.run(None, {"images": part.numpy()})[0] for part in images.split(batch_size)]
+    batches = [session.run(None, {"images": part.numpy()})[0] for part in images.split(32)]
     return torch.from_numpy(np.concatenate(batches))
 
 
-def quantize_onnx(classifier: ImageClassifier, images: Tensor, path: str | Path) -> None:
-    """Write a classifier on the CPU as an ONNX file whose convolutions compute in int8.
+def quantize_onnx(float_model: str | Path, images: Tensor, path: str | Path) -> None:
+    """Write a copy of a file of `export_onnx` whose convolutions compute in int8.
 
     Static quantization (Jacob et al. 2018): activation ranges are calibrated on about a hundred
     training images, uint8 of shape (count, 3, image_size, image_size). Convolutions with few
@@ -79,8 +79,7 @@ def quantize_onnx(classifier: ImageClassifier, images: Tensor, path: str | Path)
             def get_next(self) -> dict | None:
                 return next(batches, None)
 
-        float_model, prepared = scratch.with_name("float.onnx"), scratch.with_name("prepared.onnx")
-        export_onnx(classifier, float_model)
+        prepared = scratch.with_name("prepared.onnx")
         quant_pre_process(float_model, prepared, skip_symbolic_shape=True)
         quantize_static(
             prepared,
