@@ -2,18 +2,25 @@
 
 from importlib.util import find_spec
 
+import pytest
+
 # Notebook 07 imports setuptools by way of torch, which fails after `distutils` (Python 3.11).
 if find_spec("setuptools"):
     __import__("setuptools")
 
 
+def is_long(item):
+    return any(map(item.get_closest_marker, ("long", "thorough")))
+
+
+@pytest.hookimpl(trylast=True)  # after the deselection
 def pytest_collection_modifyitems(items):
     """Start the long tests first, each followed by a short one.
 
     pytest-xdist hands the tests out two by two in this order: so each worker gets one long test
     at a time.
     """
-    long = [item for item in items if item.get_closest_marker("long")]
-    short = [item for item in items if not item.get_closest_marker("long")]
+    long = [item for item in items if is_long(item)]
+    short = [item for item in items if not is_long(item)]
     paired = [item for pair in zip(long, short, strict=False) for item in pair]
     items[:] = paired + long[len(short) :] + short[len(long) :]
