@@ -2,7 +2,10 @@
 
 import nbformat
 import pytest
+from shared import made_once
 from small import small_notebook
+
+from tools.__main__ import main
 
 
 @pytest.fixture
@@ -21,3 +24,16 @@ def course(tmp_path, monkeypatch):
         return path
 
     return add
+
+
+@pytest.fixture(scope="session")
+def built(tmp_path_factory):
+    """Both editions of the course, built by their commands."""
+
+    def build(folder):
+        for edition in ("student", "instructor"):
+            with pytest.raises(SystemExit) as ended:
+                main([edition, "--output", str(folder)])
+            assert ended.value.code == 0
+
+    return made_once(tmp_path_factory, "dist", build)

@@ -17,14 +17,6 @@ from tools.notebooks import ROOT, read_answers, tagged_cells
 PRIVATE = ("solutions/", "tests/", "TEACHING", "teaching/", "slides/")
 
 
-@pytest.fixture(scope="session")
-def built(tmp_path_factory):
-    target = tmp_path_factory.mktemp("dist")
-    editions.build_student(target)
-    editions.build_instructor(target)
-    return target
-
-
 def notebooks(folder):
     paths = sorted((folder / "notebooks").glob("*.ipynb"))
     return {path.stem: nbformat.read(path, as_version=4) for path in paths}
@@ -48,13 +40,14 @@ def refusal(capsys, *arguments):
     return said
 
 
-@pytest.mark.parametrize("edition", ["student", "instructor"])
-def test_the_zip_holds_the_folder(built, edition):
-    with zipfile.ZipFile(built / f"{edition}.zip") as archive:
-        start = f"image-course-{edition}/"
-        packed = {i.filename: archive.read(i) for i in archive.infolist() if not i.is_dir()}
-    assert packed == {start + name: text for name, text in contents(built / edition).items()}
-    assert not any("__pycache__" in name or "/." in name for name in packed)
+@pytest.mark.long  # the first test that needs the editions: it builds them
+def test_each_zip_holds_its_folder(built):
+    for edition in ("student", "instructor"):
+        with zipfile.ZipFile(built / f"{edition}.zip") as archive:
+            start = f"image-course-{edition}/"
+            packed = {i.filename: archive.read(i) for i in archive.infolist() if not i.is_dir()}
+        assert packed == {start + name: text for name, text in contents(built / edition).items()}
+        assert not any("__pycache__" in name or "/." in name for name in packed)
 
 
 def test_students_get_no_outputs_and_no_solutions(built):

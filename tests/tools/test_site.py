@@ -8,7 +8,7 @@ import sys
 import pytest
 from chromium import in_a_browser
 from copies import copy_course, served
-from filelock import FileLock
+from shared import made_once
 
 from tools.notebooks import NOTEBOOKS, ROOT
 from tools.screenshots import launched
@@ -21,22 +21,18 @@ pytestmark = pytest.mark.thorough
 
 @pytest.fixture(scope="session")
 def site(tmp_path_factory):
-    """The site of a published course, built as a user does, once for all workers."""
-    folder = tmp_path_factory.getbasetemp()
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        folder = folder.parent
-    course, output, done = folder / "published", folder / "build", folder / "built"
-    with FileLock(folder / "site.lock"):
-        if not done.exists():
-            copy_course(course)
-            environment = os.environ | {"COURSE_OUTPUT": str(output)}
-            for arguments in (["publish", "ada-l/images", "v2"], ["site"]):
-                command = [sys.executable, "-m", "tools", *arguments]
-                options = {"cwd": course, "env": environment, "capture_output": True, "text": True}
-                ended = subprocess.run(command, **options)
-                assert ended.returncode == 0, ended.stdout + ended.stderr
-            done.touch()
-    return output / "site"
+    """The site of a published course, built as a user does."""
+
+    def build(folder):
+        copy_course(folder / "course")
+        environment = os.environ | {"COURSE_OUTPUT": str(folder / "build")}
+        for arguments in (["publish", "ada-l/images", "v2"], ["site"]):
+            command = [sys.executable, "-m", "tools", *arguments]
+            options = {"cwd": folder / "course", "env": environment, "text": True}
+            ended = subprocess.run(command, capture_output=True, **options)
+            assert ended.returncode == 0, ended.stdout + ended.stderr
+
+    return made_once(tmp_path_factory, "published", build) / "build" / "site"
 
 
 @pytest.fixture

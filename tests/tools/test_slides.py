@@ -6,11 +6,12 @@ import nbformat
 import pytest
 from chromium import in_a_browser
 
+from tools.__main__ import main
 from tools.lint_notebooks import tags
 from tools.notebooks import find_notebooks, tagged_cells
 from tools.pitfalls import boxes
 from tools.screenshots import launched
-from tools.slides import slides, write_slides
+from tools.slides import slides
 
 MEGABYTES = 1.5
 SMALLEST = """[...document.querySelectorAll("main :is(p, li, pre, code, h1, h2), nav")]
@@ -24,10 +25,10 @@ OVERFLOWS = """slides.map((slide, i) => {
 }).filter(Boolean)"""
 
 
-@pytest.fixture(scope="session")
-def decks(tmp_path_factory):
-    """The files of all decks."""
-    return write_slides(tmp_path_factory.mktemp("slides"))
+@pytest.fixture
+def decks(built):
+    """The files of all decks, in the instructor edition."""
+    return sorted((built / "instructor" / "slides").iterdir())
 
 
 @pytest.fixture(scope="module")
@@ -57,6 +58,16 @@ def test_a_deck_has_all_figures_and_questions(path):
     equations = "\n".join(cell.source for cell in nb.cells).count("$$") // 2
     assert sum(slide.body.count('display="block"') for slide in found) == equations
     assert all(len(alt) >= 20 for slide in found for alt in re.findall('alt="([^"]*)"', slide.body))
+
+
+def test_the_command_writes_a_deck_for_each_notebook(course, tmp_path, capsys):
+    course(), course("92_other")
+    with pytest.raises(SystemExit) as ended:
+        main(["slides"])
+    assert ended.value.code == 0
+    names = {path.name for path in (tmp_path / "output" / "slides").iterdir()}
+    assert names == {"91_small.html", "92_other.html"}
+    assert capsys.readouterr().out == "output/slides\n"
 
 
 @pytest.mark.long
