@@ -47,10 +47,9 @@ def test_the_split_is_written(trained, photos):
     assert load_classifier(trained / "model.pt").trained_on == sorted(used)
 
 
-@pytest.mark.parametrize("seed", [0, 5])
-def test_evaluate_uses_the_held_out_images_of_the_folder(seed, photos, tmp_path, run):
+def test_evaluate_uses_the_held_out_images_of_the_folder(photos, tmp_path, run):
     """Defect: it split with seed 0, or evaluated on training images without a word."""
-    assert run("train", photos, "--output", tmp_path, "--image-size", 64, "--seed", seed).code == 0
+    assert run("train", photos, "--output", tmp_path, "--image-size", 64, "--seed", 5).code == 0
     result = run(
         "evaluate", tmp_path / "model.pt", photos, "--output", tmp_path / "again", "--json"
     )
