@@ -36,19 +36,20 @@ def printed(path):
     return "".join(output.get("text", "") for output in outputs)
 
 
-@pytest.fixture
-def ran(course, tmp_path, capfd, monkeypatch):
-    """Three notebooks run two at a time, of which the second fails."""
+def test_one_failure_does_not_stop_the_others(course, tmp_path, capfd, monkeypatch):
+    """Three notebooks run two at a time, although Jupyter knows another environment's "python3"."""
     monkeypatch.delenv("OPENBLAS_NUM_THREADS", raising=False)
+    spec = tmp_path / "jupyter" / "kernels" / "python3"
+    spec.mkdir(parents=True)
+    wrong = {"argv": ["no-such-python", "{connection_file}"], "display_name": "", "language": ""}
+    (spec / "kernel.json").write_text(json.dumps(wrong))
+    monkeypatch.setenv("JUPYTER_PATH", str(tmp_path / "jupyter"))
     course("91_good", code("1 / 0", "raises-exception"))
     course("92_broken", code("raise ValueError('too small\\nby far')"), code("print('never')"))
-    course("93_good", code("import os\nprint(os.environ['OPENBLAS_NUM_THREADS'], os.getcwd())"))
-    return status("run", "--jobs", "2"), tmp_path / "output", capfd.readouterr()
-
-
-def test_one_failure_does_not_stop_the_others(ran, tmp_path):
-    ended, output, (out, err) = ran
-    assert ended == 1
+    places = "os.environ['OPENBLAS_NUM_THREADS'], os.getcwd(), sys.executable"
+    course("93_good", code(f"import os, sys\nprint({places})"))
+    assert status("run", "--jobs", "2") == 1
+    out, err = capfd.readouterr()
     # libzmq can fail an assertion in a kernel that is shut down, after its last cell.
     assert not [line for line in err.splitlines() if "(src/signaler.cpp:" not in line]
     error = "cell 6/8 (2. More): ValueError: too small"
@@ -60,15 +61,16 @@ def test_one_failure_does_not_stop_the_others(ran, tmp_path):
         ["93_good", "ok", "accuracy 0.750"],
     ]
     assert not re.search(r"[\r\x1b]", out)  # no progress bar without a terminal
+    executed = tmp_path / "output" / "executed"
     threads = max(1, cpu_count() // 2)
-    assert f"{threads} {tmp_path}\n" in printed(output / "executed" / "93_good.ipynb")
-    broken = output / "executed" / "92_broken.ipynb"
-    assert "never" not in printed(broken)
-    assert "ValueError" in broken.read_text("utf-8")
+    assert f"{threads} {tmp_path} {sys.executable}\n" in printed(executed / "93_good.ipynb")
+    assert "never" not in printed(executed / "92_broken.ipynb")
+    assert "ValueError" in (executed / "92_broken.ipynb").read_text("utf-8")
+    check_html(tmp_path / "output" / "html")
 
 
-def test_the_html_is_complete_and_requests_nothing(ran):
-    folder = ran[1] / "html"
+def check_html(folder):
+    """The pages are complete and request nothing."""
     index = (folder / "index.html").read_text("utf-8")
     for name in ("91_good", "92_broken", "93_good"):
         assert f'<a href="{name}.html">{name[:2]}. A small notebook</a>' in index
@@ -183,18 +185,6 @@ def test_kernels_share_the_cores_unless_the_environment_says_otherwise(monkeypat
     assert "MKL_NUM_THREADS" not in notebooks.kernel_environment()
 
 
-def test_the_kernel_is_this_interpreter(course, tmp_path, monkeypatch):
-    """Also where Jupyter knows a "python3" of another environment."""
-    spec = tmp_path / "jupyter" / "kernels" / "python3"
-    spec.mkdir(parents=True)
-    wrong = {"argv": ["no-such-python", "{connection_file}"], "display_name": "", "language": ""}
-    (spec / "kernel.json").write_text(json.dumps(wrong))
-    monkeypatch.setenv("JUPYTER_PATH", str(tmp_path / "jupyter"))
-    path = course("91_small", code("import sys\nprint(sys.executable)"))
-    run_notebooks([Run(path, read(path))], tmp_path)
-    assert sys.executable in printed(tmp_path / "executed" / path.name)
-
-
 @pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
 def test_ctrl_c_ends_the_kernels(course, tmp_path):
     pid = tmp_path / "pid"
@@ -248,12 +238,14 @@ def test_help_does_not_load_torch():
     assert done.stderr == "set()\n"
 
 
-def test_executing_in_place_is_deterministic(course):
-    path = course()
-    before = read(path)
-    assert status("execute") == 0
+def test_executing_in_place_is_deterministic_and_writes_nothing_of_a_failure(course, capsys):
+    broken, path = course("91_broken", code("1 / 0")), course("92_small")
+    unchanged, before = broken.read_bytes(), read(path)
+    assert status("execute") == 1
+    assert "91_broken: failed at cell 6/7 (2. More): ZeroDivisionError" in capsys.readouterr().out
+    assert broken.read_bytes() == unchanged
     first = path.read_bytes()
-    assert status("execute", "91") == 0
+    assert status("execute", "92") == 0
     assert path.read_bytes() == first
     nb = read(path)
     assert [cell.id for cell in nb.cells] == [cell.id for cell in before.cells]
@@ -262,11 +254,3 @@ def test_executing_in_place_is_deterministic(course):
     assert nb.metadata.course == {"minutes": 1, "tiny": {"epochs": 1}}
     assert "version" not in nb.metadata.language_info
     assert "accuracy 0.750" in printed(path)
-
-
-def test_executing_in_place_writes_nothing_of_a_failure(course, capsys):
-    path = course("91_small", code("1 / 0"))
-    before = path.read_bytes()
-    assert status("execute") == 1
-    assert "91_small: failed at cell 6/7 (2. More): ZeroDivisionError" in capsys.readouterr().out
-    assert path.read_bytes() == before
