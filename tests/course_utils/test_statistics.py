@@ -3,13 +3,11 @@
 from pathlib import Path
 
 import numpy as np
-import pytest
 import torch
 from PIL import Image
 
 from course_utils import statistics
-from course_utils.datasets import ImageFiles, InMemoryDataset, image_folder, make_loader
-from course_utils.transforms import resize_to_square
+from course_utils.datasets import ImageFiles, InMemoryDataset, image_folder
 
 PHOTOS = Path(__file__).parents[1] / "fixtures" / "photos"
 
@@ -29,27 +27,11 @@ def test_counts_without_opening_an_image(monkeypatch):
     assert statistics.class_counts({"all": in_memory})["all"].tolist() == [1, 0, 2]
 
 
-@pytest.mark.parametrize("batch_size", [1, 7, 24])
-def test_mean_and_std_of_all_pixels(batch_size):
-    memory = InMemoryDataset.decode(image_folder(PHOTOS), resize_to_square(32))
-    mean, std = statistics.mean_and_std(make_loader(memory, batch_size))
-    pixels = memory.images.numpy().astype(np.float64) / 255
-    np.testing.assert_allclose(mean, pixels.mean(axis=(0, 2, 3)), atol=1e-6)
-    np.testing.assert_allclose(std, pixels.std(axis=(0, 2, 3)), atol=1e-6)
-
-
 def test_nothing_is_lost_to_cancellation():
     generator = torch.Generator().manual_seed(0)
     images = 1e6 + torch.rand(40, 1, 50, 50, generator=generator, dtype=torch.float64)
     _, std = statistics.mean_and_std([(batch, None) for batch in images.split(3)])
     np.testing.assert_allclose(std, images.numpy().std(), rtol=1e-6)
-
-
-def test_images_of_different_sizes_count_by_their_pixels():
-    small, large = torch.zeros(1, 3, 2, 2), torch.ones(1, 3, 6, 6)
-    mean, std = statistics.mean_and_std([(small, None), (large, None)])
-    np.testing.assert_allclose(mean, [0.9] * 3, atol=1e-6)
-    np.testing.assert_allclose(std, [0.3] * 3, atol=1e-6)
 
 
 def test_properties_come_from_the_headers(tmp_path):

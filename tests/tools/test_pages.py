@@ -18,7 +18,7 @@ COURSE = {
 GLOSSARY = (NOTEBOOKS / "glossary.md").read_text("utf-8")
 TERMS = re.findall(r"^### (.+)$", GLOSSARY, re.MULTILINE)
 GUIDE = (ROOT / "TEACHING.md").read_text("utf-8")
-LINKED = ["TEACHING.md", "notebooks/pitfalls.md", "notebooks/glossary.md"]
+LINKED = ["README.md", "TEACHING.md", "notebooks/pitfalls.md", "notebooks/glossary.md"]
 LINKED += [
     path.relative_to(ROOT).as_posix()
     for folder in ("docs", "teaching")

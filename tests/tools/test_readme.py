@@ -70,13 +70,6 @@ def check_tool(arguments):
         assert values["name"] in CATALOG
 
 
-def test_linked_files_exist():
-    links = re.findall(r"\]\(([^)]+)\)", README)
-    files = [link for link in links if not re.match(r"\w+://", link)]
-    assert len(files) > 4
-    assert [file for file in files if not (ROOT / file).exists()] == []
-
-
 def table_rows():
     """The rows of the README's table: title, file, result, minutes to run, read and practice."""
     row = r"^\| \[(.+?)\]\(notebooks/(.+?\.ipynb)\)[^|]* \| [^|]+ \| ([^|]+) \| ([\d |]+) \|$"
