@@ -10,7 +10,6 @@ from PIL import Image
 from course_utils import models, training
 from course_utils.datasets import load_in_memory, make_loader
 from course_utils.tensorboard import TensorBoardLogger
-from tools import editions
 from tools.notebooks import NOTEBOOKS, find_notebooks
 from tools.pages import write_notebook
 from tools.screenshots import PICTURES, take_pictures
@@ -53,9 +52,9 @@ def test_html_pages_contain_the_pictures(tmp_path):
         assert any(f'alt="{alt}"' in tag and 'src="data:image/png;' in tag for tag in tags)
 
 
-def test_the_website_and_the_editions_have_the_pictures(tmp_path):
-    write_sources(tmp_path / "site")
-    for folder in (tmp_path / "site", editions.build_student(tmp_path)):
+def test_the_website_and_the_editions_have_the_pictures(built, tmp_path):
+    write_sources(tmp_path)
+    for folder in (tmp_path, built / "student", built / "instructor"):
         assert all((folder / "notebooks" / file).is_file() for file in shown())
 
 
