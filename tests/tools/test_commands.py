@@ -9,9 +9,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import nbformat
 import pytest
 from copies import copy_course
 from documents import ROOT, commands
+
+from course_exercises.cells import read_answers
+from tools.editions import solved
 
 PHOTOS = Path(__file__).parents[1] / "fixtures" / "photos"
 # Commands that need an hour, a download or another program, and those that another test runs.
@@ -44,16 +48,19 @@ NOT_RUN = {
     "-m ruff format --check .": "a job of .github/workflows/tests.yml",
     "-m tools site": "test_site.py",
     "-m tools execute": "test_run_notebooks.py",
-    # The same code as the run with `-p data`, for more notebooks.
+    "-m tools student": "test_editions.py",
+    "-m tools instructor": "test_editions.py",
+    "-m tools slides": "test_slides.py",
+    "-m tools lint": "test_lint_notebooks.py; a job of .github/workflows/tests.yml",
     "-m tools run": "test_run_notebooks.py",
     "-m tools run 01 02 03 05": "test_run_notebooks.py",
     "-m tools run --only 02": "test_run_notebooks.py",
     "-m tools run --only 02 -p epochs 3": "test_run_notebooks.py",
     "-m tools run --tiny --jobs 2": "test_run_notebooks.py",
     "-m tools run --only 11 -p patch_size 4": "test_run_notebooks.py",
+    "-m tools run --only 01 -p data path/to/photos": "test_run_notebooks.py, test_notebooks.py",
 }
 SHORTER = {
-    "-m tools run --only 01 -p data path/to/photos": "--tiny",
     "-m image_classifier train build/prepared": "--image-size 64",
 }
 # Runs commands in one process, so that torch is imported once; prints [command, status] lines.
@@ -89,7 +96,11 @@ def checkout(tmp_path):
     for name, path in zip(("one.jpg", "two.jpg"), sorted(PHOTOS.rglob("*.jpg")), strict=False):
         shutil.copy(path, folder / name)
     (folder / "FOLDER").mkdir()
-    shutil.copy(ROOT / "notebooks" / "01_data_exploration.ipynb", folder / "FOLDER" / "ada.ipynb")
+    stem = "01_data_exploration"
+    answers = read_answers(ROOT / "solutions" / f"{stem}.py")
+    answers["01.1"] = "def to_picture(tensor):\n    return tensor"
+    nb = solved(nbformat.read(ROOT / "notebooks" / f"{stem}.ipynb", 4), answers)
+    nbformat.write(nb, folder / "FOLDER" / "ada.ipynb")
     gradebook = "Student,ID,Section,Notebook 01 (7)\nada,1,A,\n"
     (folder / "EXPORTED.csv").write_text(gradebook, "utf-8")
     return folder
@@ -114,6 +125,9 @@ def test_every_python_command_works(checkout):
     ended = [json.loads(line[3:]) for line in done.stdout.splitlines() if line.startswith("== ")]
     assert [line for line, _ in ended] == lines, done.stdout[-3000:]
     assert {line: status for line, status in ended if status} == {}, done.stdout[-3000:]
+    # One of the five answers of the notebook that was graded is wrong.
+    gradebook = (checkout / "build" / "grades" / "gradebook.csv").read_text("utf-8")
+    assert gradebook.splitlines()[1] == "ada,1,A,4"
 
 
 @pytest.mark.skipif(shutil.which("make") is None, reason="needs make")

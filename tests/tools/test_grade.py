@@ -157,13 +157,6 @@ def test_checks_that_did_not_run():
     assert read_verdicts(nb, "Too late.") == {"02.1": Verdict(WRONG, "Too late.")}
 
 
-@pytest.mark.thorough
-def test_wrong_answers_in_a_whole_notebook_cost_their_points(tmp_path):
-    submit(with_answers(read(STEM), half_wrong()), tmp_path / "class", "half", "my.ipynb")
-    grade_folder(tmp_path / "class", tmp_path)
-    assert rows(tmp_path) == {"half": "01012"}  # the points and their sum
-
-
 @pytest.mark.parametrize("stem", STEMS)
 def test_every_exercise_of_the_course_is_judged_once(stem):
     """That its solution passes in the notebook is tested in test_notebooks.py."""
