@@ -14,8 +14,8 @@ import pytest
 from copies import copy_course
 from documents import ROOT, commands
 
-from course_exercises.cells import read_answers
 from tools.editions import solved
+from tools.notebooks import read_answers
 
 PHOTOS = Path(__file__).parents[1] / "fixtures" / "photos"
 # Commands that need an hour, a download or another program, and those that another test runs.
