@@ -53,8 +53,8 @@ def test_html_pages_contain_the_pictures(tmp_path):
 
 
 def test_the_website_and_the_editions_have_the_pictures(built, tmp_path):
-    write_sources(tmp_path)
-    for folder in (tmp_path, built / "student", built / "instructor"):
+    write_sources(tmp_path / "site")
+    for folder in (tmp_path / "site", built / "student", built / "instructor"):
         assert all((folder / "notebooks" / file).is_file() for file in shown())
 
 
