@@ -71,7 +71,6 @@ def our_loader(photos: Path, cache: str | Path) -> DataLoader:
     memory = InMemoryDataset.decode(
         image_folder(photos),
         resize_to_square(256, "squash"),
-        draft=256,
         cache=cache,
         batch_transform=v2.Compose([BatchRandomHorizontalFlip(), BatchRandomCrop(224), normalize]),
     )

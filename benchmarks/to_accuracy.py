@@ -149,7 +149,8 @@ def train_fast(
     def loader(name: str, transform: v2.Transform, size: int) -> DataLoader:
         data = sets[name]
         data = InMemoryDataset(data.images, data.targets, data.classes, batch_transform=transform)
-        return make_loader(data, size, shuffle=name == "train")
+        seed = torch.initial_seed() % 2**31  # another order in each round
+        return make_loader(data, size, shuffle=name == "train", seed=seed)
 
     train = loader("train", augment, batch_size)
     some = torch.randperm(len(sets["train"]))[:FOR_FIRST_LAYER]

@@ -18,7 +18,6 @@ import torch
 from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Subset
-from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as F
 
 from course_utils.catalog import find_dataset
@@ -129,34 +128,29 @@ class InMemoryDataset(Dataset):
         cls,
         dataset: ImageFiles,
         resize: Callable,
-        draft: int | None = None,
         cache: str | Path | None = None,
         **transforms: Callable,
     ) -> "InMemoryDataset":
         """Decode image files, ignoring their transform, with as many threads as torch uses.
 
-        `resize` resizes PIL images to a common size, without randomness. With a `draft` size (see
-        `load_image`), torchvision transforms get tensors, which is faster; pixel values may differ
-        by 1. The folder `cache` stores the results until a file or the decoding changes.
+        `resize` resizes PIL images to a common size, without randomness. The folder `cache` stores
+        the results until a file or the decoding changes.
         """
 
-        def to_tensor(image: Image.Image) -> Tensor:
-            if draft is not None and isinstance(resize, v2.Transform):
-                return resize(F.pil_to_tensor(image))
-            return F.pil_to_tensor(resize(image))
+        def decode(path: str) -> Tensor:
+            return F.pil_to_tensor(resize(load_image(path, dataset.mode)))
 
         def decode_all() -> Iterator[Tensor]:  # Pillow releases the GIL
             with ThreadPoolExecutor(torch.get_num_threads()) as threads:
-                yield from threads.map(
-                    lambda path: to_tensor(load_image(path, dataset.mode, draft)), paths
-                )
+                yield from threads.map(decode, paths)
 
         paths = [path for path, _ in dataset.samples]
         if cache is None:
             images = torch.stack(list(decode_all()))
-        else:  # identify the transform by its output for a test image
-            probe = to_tensor(Image.linear_gradient("L").resize((97, 61)).convert(dataset.mode))
-            file = Path(cache, f"{_fingerprint(paths, dataset.mode, draft, probe.tolist())}.npy")
+        else:  # identify the transform by its output for random pixels
+            noise = np.random.default_rng(0).integers(0, 256, (61, 97, 3), dtype=np.uint8)
+            probe = F.pil_to_tensor(resize(Image.fromarray(noise).convert(dataset.mode)))
+            file = Path(cache, f"{_fingerprint(paths, dataset.mode, probe.tolist())}.npy")
             if not file.exists():
                 _write_images(decode_all(), (len(dataset), *probe.shape), file)
             images = torch.from_numpy(np.load(file, mmap_mode="c"))  # copy-on-write

@@ -112,7 +112,8 @@ def bootstrap_interval(
     targets, predictions = np.asarray(targets), np.asarray(predictions)
     check_consistent_length(targets, predictions)
     generator = np.random.default_rng(seed)
-    samples = generator.integers(len(targets), size=(resamples, len(targets)))
+    count = len(targets)
+    samples = (generator.integers(count, size=count) for _ in range(resamples))
     values = [metric(targets[sample], predictions[sample]) for sample in samples]
     low, high = np.nanquantile(values, [0.025, 0.975])
     return float(low), float(high)

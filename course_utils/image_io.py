@@ -28,25 +28,31 @@ def load_image(path: str | Path, mode: str = "RGB", draft: int | None = None) ->
     """
     name = printable(path)
     try:
-        with Image.open(path) as image:
+        # Given a path, Pillow would swap the sides of gray TIFF files that EXIF rotates.
+        with open(path, "rb") as file, Image.open(file) as image:
             if draft is not None:
                 image.draft(None, (draft, draft))
             image.load()
             with suppress(Exception):  # damaged EXIF data, which other programs ignore as well
                 ImageOps.exif_transpose(image, in_place=True)
-            if image.mode in ("I", "F"):
-                raise ValueError("32 bits per pixel; save it with 8 or 16 bits")
-            if image.mode.startswith("I;16"):  # convert would clip at 255
-                image = Image.fromarray((np.asarray(image) // 257).astype(np.uint8))
-            if mode != "RGBA" and image.has_transparency_data:
-                image = image.convert("RGBA")
-                image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-            return image.convert(mode)
+            return convert_image(image, mode)
     except UnidentifiedImageError:
         raise DataError(f"{name} is not an image that Pillow can read.") from None
     except Exception as error:  # Pillow raises a dozen types of errors for damaged files
         reason = getattr(error, "strerror", None) or " ".join(str(error).split()).rstrip(".")
         raise DataError(f"{name} could not be read ({reason or type(error).__name__}).") from error
+
+
+def convert_image(image: Image.Image, mode: str = "RGB") -> Image.Image:
+    """Convert an image to 8 bits per channel, on white where it is transparent."""
+    if image.mode in ("I", "F"):
+        raise ValueError("32 bits per pixel; save it with 8 or 16 bits")
+    if image.mode.startswith("I;16"):  # convert would clip at 255
+        image = Image.fromarray((np.asarray(image) // 257).astype(np.uint8))
+    if mode != "RGBA" and image.has_transparency_data:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    return image.convert(mode)
 
 
 def printable(path: str | Path) -> str:

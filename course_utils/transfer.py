@@ -1,7 +1,7 @@
 """Transfer learning from networks pretrained on ImageNet."""
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from itertools import zip_longest
 from pathlib import Path
 
@@ -89,12 +89,15 @@ def _read(name: str, weights: str | Path) -> dict[str, Tensor]:
 
 
 def load_matching(
-    model: nn.Module, state: Mapping[str, Tensor], by: str = "name", leave_out: Sequence[str] = ()
+    model: nn.Module,
+    state: Mapping[str, Tensor],
+    by: str = "name",
+    leave_out: str | tuple[str, ...] = (),
 ) -> pd.DataFrame:
     """Load the weights that fit; report the result for every tensor of the network and the file.
 
     `by="order"` pairs tensors by position, for two implementations that name the same layers
-    differently. Tensors with a prefix in `leave_out`, such as "fc.", are not loaded.
+    differently. Tensors whose names start with `leave_out`, such as "fc.", are not loaded.
     """
     own = model.state_dict()
     if by == "order":
@@ -106,7 +109,7 @@ def load_matching(
     for name, given in pairs:
         if not name:
             result = "not in the network"
-        elif name.startswith(tuple(leave_out)):
+        elif name.startswith(leave_out):
             result = "left out"
         elif not given:
             result = "missing in the file"

@@ -133,12 +133,15 @@ def predict(
     as_json: Json = False,
 ) -> None:
     """Classify images; the exit status is 1 if any cannot be read."""
+    from course_utils.training import best_device
     from image_classifier.model import load_classifier
     from image_classifier.predict import predict_files
+    from image_classifier.report import writable_folder
 
     if csv:
         _refuse_to_overwrite(csv, model, *files)
-    table = predict_files(load_classifier(model), files)
+        writable_folder(csv.parent)
+    table = predict_files(load_classifier(model).to(best_device()), files)
     if csv:
         table.to_csv(csv, index=False)
     is_read = table["problem"] == ""

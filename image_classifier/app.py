@@ -64,16 +64,16 @@ def answer(classifier: ImageClassifier, path: str | None) -> tuple[str, dict[str
     try:
         with one_at_a_time:
             image = load_upload(path)
-            probabilities = top_classes(classifier, image)
+            probabilities = classifier.top(image)
             pixels = classifier.preprocess(image)
-            heat = overlay(classifier, pixels)
+            attribution = overlay(classifier, pixels)
     except DataError as error:
         return f"**{error}** Drop a JPEG, PNG or WebP image.", {}, None, None
     name, probability = next(iter(probabilities.items()))
     text = f"**{name}** ({probability:.0%})"
     if not classifier.is_confident(probability):
         text = f"**Not sure.** Perhaps {name} ({probability:.0%})."
-    return text, probabilities, Image.fromarray(pixels.permute(1, 2, 0).numpy()), heat
+    return text, probabilities, Image.fromarray(pixels.permute(1, 2, 0).numpy()), attribution
 
 
 def classify(classifier: ImageClassifier, path: str | None) -> dict[str, Any]:
@@ -82,18 +82,12 @@ def classify(classifier: ImageClassifier, path: str | None) -> dict[str, Any]:
         return {"error": "Send an image."}
     try:
         with one_at_a_time:
-            probabilities = top_classes(classifier, load_upload(path))
+            probabilities = classifier.top(load_upload(path))
     except DataError as error:
         return {"error": str(error)}
     name, probability = next(iter(probabilities.items()))
     confident = bool(classifier.is_confident(probability))
     return {"class": name, "confident": confident, "probabilities": probabilities}
-
-
-def top_classes(classifier: ImageClassifier, image: Image.Image) -> dict[str, float]:
-    """Compute the probabilities of the five most likely classes, in descending order."""
-    top = classifier.top(image)
-    return dict(zip(top["class"], top["probability"], strict=True))
 
 
 def load_upload(path: str) -> Image.Image:

@@ -11,6 +11,7 @@ from course_utils import datasets
 from course_utils.catalog import find_dataset
 from course_utils.errors import DataError
 from course_utils.image_io import printable
+from course_utils.training import best_device
 from image_classifier.features import compute_features, file_digests
 from image_classifier.model import ImageClassifier, load_classifier
 from image_classifier.report import Evaluation, writable_folder, write_report
@@ -27,7 +28,7 @@ def evaluate_classifier(model: str | Path, data: str | Path, output: str | Path)
         data: A folder with one subfolder per class, or with such folders in splits.
         output: The folder for the report.
     """
-    classifier = load_classifier(model)
+    classifier = load_classifier(model).to(best_device())
     root = find_dataset(data)
     refuse_inside(output, root)
     folders = list(datasets.split_folders(root).values()) or [root]
@@ -42,7 +43,7 @@ def evaluate_classifier(model: str | Path, data: str | Path, output: str | Path)
     output = writable_folder(output)
     digests = file_digests([path for path, _ in samples])
     evaluation = evaluate_files(classifier, files, digests, classifier.trained_on)
-    write_report(output, classifier, evaluation, f"Evaluated on {printable(Path(data).name)}")
+    write_report(output, classifier, evaluation, f"Evaluated on {printable(root.resolve().name)}")
     return evaluation.metrics
 
 

@@ -67,14 +67,14 @@ def fine_tune(
     checkpoint: Path,
     resume: bool = False,
     seed: int = 0,
-) -> pd.DataFrame:
+) -> tuple[pd.DataFrame, bool]:
     """Train all layers except batch norm, starting with the fitted head (Kumar et al. 2022).
 
     The weights of the best epoch are kept, or the initial ones if the accuracy on the validation
     set does not improve. In a process group of `torch.distributed`, gradients are averaged.
 
     Returns:
-        The history of all epochs, even if the initial weights are kept.
+        The history of all epochs, and whether the accuracy improved.
     """
     transfer.freeze(classifier.net.backbone)
     transfer.unfreeze(classifier.net.backbone)
@@ -101,11 +101,12 @@ def fine_tune(
         schedule_every="batch", callbacks=[sampler, training.EarlyStopping(patience=epochs)],
         amp=True, checkpoint=checkpoint, resume=resume,
     )  # fmt: skip
-    if len(history) == epochs:  # after Ctrl-C, the run can still be resumed
-        checkpoint.unlink(missing_ok=True)
-    if not len(history) or history["val_accuracy"][history.best_epoch - 1] <= accuracy_before:
+    if len(history) < epochs:  # `fit` returns after Ctrl-C; the run can be resumed
+        raise KeyboardInterrupt
+    is_improved = history["val_accuracy"][history.best_epoch - 1] > accuracy_before
+    if not is_improved:
         classifier.net.load_state_dict(before)
-    return history.frame
+    return history.frame, is_improved
 
 
 class _EpochSampler(DistributedSampler, training.Callback):

@@ -1,32 +1,34 @@
 """Fit the linear head of a classifier, its temperature, and its threshold for "not sure"."""
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 import torch
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import StratifiedKFold, train_test_split
+from sklearn.model_selection import PredefinedSplit, StratifiedKFold
 from threadpoolctl import threadpool_limits
 from torch import Tensor, nn
 
 from course_utils.evaluation import fit_temperature
 from course_utils.progress import progress
 
-STRENGTHS = tuple(10.0**power for power in np.arange(-4, 1.5, 0.5))
-# More images in cross-validation hardly change the result, but take longer.
+C_VALUES = tuple(10.0**power for power in np.arange(-4, 1.5, 0.5))
+# More images hardly change what cross-validation selects, but take longer.
 MAX_IMAGES = 5_000
 
 
 @dataclass(frozen=True)
 class LinearHead:
-    """A linear layer and the predictions from its cross-validation."""
+    """A linear layer and the predictions from which its regularization was selected."""
 
     weight: Tensor  # (classes, num_features)
     bias: Tensor  # (classes,)
-    strength: float  # C of the logistic regression
-    logits: Tensor  # out-of-fold, (count, classes)
+    C: float  # inverse regularization strength of the logistic regression
+    logits: Tensor  # of held-out images, (count, classes)
     targets: Tensor  # (count,)
 
     def copy_to(self, layer: nn.Linear) -> None:
@@ -36,11 +38,14 @@ class LinearHead:
             layer.bias.copy_(self.bias)
 
 
-def fit_head(features: Tensor, targets: Tensor, seed: int = 0) -> LinearHead:
+def fit_head(
+    features: Tensor, targets: Tensor, seed: int = 0, num_val: int | None = None
+) -> LinearHead:
     """Fit a multinomial logistic regression; cross-validation selects the regularization.
 
     The features (count, num_features) are standardized; weight and bias apply to the original
-    ones. Every class needs at least two images.
+    ones. Every class needs at least two images. With `num_val`, the last images are a validation
+    set, which replaces cross-validation; the head is then fitted to all images.
     """
     std, mean = torch.std_mean(features, dim=0)
     scale = 1 / std.clamp(min=1e-3)
@@ -49,46 +54,61 @@ def fit_head(features: Tensor, targets: Tensor, seed: int = 0) -> LinearHead:
     basis = torch.linalg.qr(standardized.T)[0] if len(targets) < features.shape[1] else None
     x = (standardized if basis is None else standardized @ basis).numpy()
     y = targets.numpy()
-    chosen = np.arange(len(y))
-    if len(y) > MAX_IMAGES:
-        chosen, _ = train_test_split(chosen, train_size=MAX_IMAGES, stratify=y, random_state=seed)
+    is_val = np.arange(len(y)) >= len(y) - (num_val or 0)
+    chosen = sample_indices(2 * y + is_val, MAX_IMAGES, seed)
+    if num_val is None:
+        folds = min(5, np.bincount(y[chosen]).min())
+        cv = StratifiedKFold(folds, shuffle=True, random_state=seed)
+    else:
+        cv = PredefinedSplit(np.where(is_val[chosen], 0, -1))  # -1: never held out
+    splits = list(cv.split(chosen, y[chosen]))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         # For matrices of this size, several threads mostly wait for one another.
         with threadpool_limits(1):
-            strength, logits = _cross_validate(x[chosen], y[chosen], seed)
-        weight, bias = _coefficients(_model(C=strength).fit(x, y))
+            C, logits = _select_C(x[chosen], y[chosen], splits)
+        weight, bias = _coefficients(_model(C=C).fit(x, y))
     weight = (weight if basis is None else weight @ basis.T) * scale
     bias = bias - weight @ mean
-    return LinearHead(weight, bias, strength, logits, targets[chosen])
+    held_out = np.sort(np.concatenate([test for _, test in splits]))
+    return LinearHead(weight, bias, C, logits[held_out], targets[chosen[held_out]])
 
 
-def _cross_validate(x: np.ndarray, y: np.ndarray, seed: int) -> tuple[float, Tensor]:
-    """Select the strength by the log loss; return it and its out-of-fold logits.
+def sample_indices(targets: Sequence[int], count: int, seed: int) -> np.ndarray:
+    """Sample `count` indices at random, and up to five of each class; ascending."""
+    order = np.random.default_rng(seed).permutation(len(targets))
+    rank_in_class = pd.Series(order).groupby(np.asarray(targets)[order]).cumcount()
+    return np.sort(order[(rank_in_class < 5) | (rank_in_class.index < count)])
+
+
+Split = tuple[np.ndarray, np.ndarray]  # indices for fitting, and held-out ones
+
+
+def _select_C(x: np.ndarray, y: np.ndarray, splits: Sequence[Split]) -> tuple[float, Tensor]:
+    """Select C by the log loss of held-out images; return it and their logits.
 
     The one-standard-error rule (Breiman et al. 1984) is used: for a few images that are all
     classified correctly, the lowest loss would select the largest C and probabilities of 1.
     """
-    folds = int(min(5, np.bincount(y).min()))
-    splits = list(StratifiedKFold(folds, shuffle=True, random_state=seed).split(x, y))
     models = [_model(warm_start=True) for _ in splits]
     tried: dict[float, tuple[Tensor, Tensor]] = {}
-    for strength in progress(STRENGTHS, "cross-validation"):
+    held_out = np.concatenate([test for _, test in splits])
+    for C in progress(C_VALUES, "selecting the regularization"):
         logits = torch.zeros(len(y), int(y.max()) + 1)
-        for model, (train, held_out) in zip(models, splits, strict=True):
-            model.set_params(C=strength).fit(x[train], y[train])
+        for model, (train, test) in zip(models, splits, strict=True):
+            model.set_params(C=C).fit(x[train], y[train])
             weight, bias = _coefficients(model)
-            logits[held_out] = torch.from_numpy(x[held_out]) @ weight.T + bias
-        tried[strength] = logits, log_losses(logits, torch.from_numpy(y))
+            logits[test] = torch.from_numpy(x[test]) @ weight.T + bias
+        tried[C] = logits, log_losses(logits[held_out], torch.from_numpy(y[held_out]))
         best = min(losses.mean() for _, losses in tried.values())
-        if tried[strength][1].mean() > 1.02 * best:
+        if tried[C][1].mean() > 1.02 * best:
             break  # the loss has a single minimum
     _, lowest = min(tried.values(), key=lambda pair: pair[1].mean())
     # The strongest regularization whose loss is not clearly higher than the lowest.
     return next(
-        (strength, logits)
-        for strength, (logits, losses) in tried.items()
-        if not is_clearly_lower(lowest, losses, errors=1)
+        (C, logits)
+        for C, (logits, losses) in tried.items()
+        if not is_clearly_lower(lowest, losses, num_standard_errors=1)
     )
 
 
@@ -111,10 +131,8 @@ def calibrate(logits: Tensor, targets: Tensor) -> float:
     difference could be due to chance.
     """
     temperature = fit_temperature(logits, targets)
-    lower = is_clearly_lower(
-        log_losses(logits / temperature, targets), log_losses(logits, targets), errors=2
-    )
-    return temperature if lower else 1.0
+    before, after = log_losses(logits, targets), log_losses(logits / temperature, targets)
+    return temperature if is_clearly_lower(after, before, num_standard_errors=2) else 1.0
 
 
 def log_losses(logits: Tensor, targets: Tensor) -> Tensor:
@@ -122,10 +140,10 @@ def log_losses(logits: Tensor, targets: Tensor) -> Tensor:
     return nn.functional.cross_entropy(logits, targets, reduction="none")
 
 
-def is_clearly_lower(losses: Tensor, others: Tensor, errors: float) -> bool:
-    """Return whether the mean loss is lower by more than `errors` standard errors (paired)."""
-    gain = others - losses
-    return bool(gain.mean() > errors * gain.std() / len(gain) ** 0.5)
+def is_clearly_lower(losses: Tensor, reference: Tensor, num_standard_errors: float) -> bool:
+    """Return whether the mean loss is lower by several standard errors of the paired difference."""
+    gain = reference - losses
+    return bool(gain.mean() > num_standard_errors * gain.std() / len(gain) ** 0.5)
 
 
 def choose_threshold(probabilities: Tensor, targets: Tensor, target_accuracy: float) -> float:

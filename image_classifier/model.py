@@ -10,7 +10,6 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import torch
 from PIL import Image
 from torch import Tensor, nn
@@ -18,7 +17,7 @@ from torchvision.transforms.v2 import functional as F
 
 from course_utils.checkpoints import load_into, read_file, save_atomically
 from course_utils.errors import CourseError
-from course_utils.image_io import load_image
+from course_utils.image_io import convert_image, load_image
 from course_utils.training import eval_mode
 from course_utils.transfer import Backbone, TransferModel, build_backbone
 
@@ -143,8 +142,8 @@ class ImageClassifier(nn.Module):
             left, top = (width - side) / 2, (height - side) / 2
             box = (left, top, left + side, top + side)
         size = (self.image_size, self.image_size)
-        image = image.convert("RGB").resize(size, Image.Resampling.BICUBIC, box, reducing_gap=3.0)
-        return F.pil_to_tensor(image)
+        resized = convert_image(image).resize(size, Image.Resampling.BICUBIC, box, reducing_gap=3.0)
+        return F.pil_to_tensor(resized)
 
     def normalize(self, images: Tensor) -> Tensor:
         """Scale and normalize uint8 images (batch, 3, height, width) for `net`."""
@@ -161,13 +160,13 @@ class ImageClassifier(nn.Module):
             return self.net.head(features.to(self.mean.device)).cpu()
 
     @torch.no_grad()
-    def top(self, image: Image.Image) -> pd.DataFrame:
-        """List the five most likely classes of one image, with columns class and probability."""
+    def top(self, image: Image.Image) -> dict[str, float]:
+        """Compute the probabilities of the five most likely classes of an image, highest first."""
         with eval_mode(self):
             probabilities = self(self.preprocess(image)[None].to(self.mean.device))[0].cpu()
         values, indices = probabilities.topk(min(5, len(self.classes)))
         names = [self.classes[index] for index in indices.tolist()]
-        return pd.DataFrame({"class": names, "probability": values.tolist()})
+        return dict(zip(names, values.tolist(), strict=True))
 
     def is_confident(self, probability: float) -> bool:
         """Return whether a probability reaches the threshold."""

@@ -9,12 +9,14 @@ from glob import glob
 from pathlib import Path
 
 import pandas as pd
+import torch
 
 from course_utils.errors import DataError
 from course_utils.image_io import image_files, printable
 from image_classifier.features import compute_features
 from image_classifier.model import ImageClassifier
 
+CHUNK = 10_000  # images whose features are in memory at the same time
 COLUMNS = ["file", "class", "predicted", "probability", "problem"]
 
 
@@ -28,8 +30,12 @@ def predict_files(classifier: ImageClassifier, files: Sequence[str | Path]) -> p
     paths = [str(p) for file in files for p in _expand(file)]
     if not paths:
         raise DataError(f"There are no images in {', '.join(printable(file) for file in files)}.")
-    features, problems = compute_features(classifier, paths)
-    best = (classifier.logits(features) / classifier.temperature).softmax(dim=1).max(dim=1)
+    logits, problems = [], {}
+    for start in range(0, len(paths), CHUNK):
+        features, failed = compute_features(classifier, paths[start : start + CHUNK])
+        logits.append(classifier.logits(features))
+        problems |= {start + index: problem for index, problem in failed.items()}
+    best = (torch.cat(logits) / classifier.temperature).softmax(dim=1).max(dim=1)
     table = pd.DataFrame({"file": [printable(path) for path in paths]})
     table["predicted"] = [classifier.classes[index] for index in best.indices.tolist()]
     table["probability"] = best.values.double().tolist()

@@ -4,7 +4,7 @@ import json
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 
 import jinja2
@@ -25,8 +25,13 @@ from image_classifier.model import ImageClassifier
 TEMPLATES = jinja2.Environment(
     loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True
 )
-THRESHOLDS = np.array([0, 0.5, 0.7, 0.8, 0.9, 0.95])
-macro_f1 = partial(f1_score, average="macro", zero_division=0)
+THRESHOLDS = 0, 0.5, 0.7, 0.8, 0.9, 0.95
+
+
+def macro_f1(targets: np.ndarray, predictions: np.ndarray) -> float:
+    """Average F1 over the classes that have images."""
+    classes = np.unique(targets)
+    return f1_score(targets, predictions, labels=classes, average="macro", zero_division=0)
 
 
 @dataclass(frozen=True)
@@ -98,7 +103,7 @@ def writable_folder(folder: str | Path) -> Path:
     except OSError as error:
         raise DataError(f"{folder} cannot be created ({error.strerror}).") from error
     if not os.access(folder, os.W_OK):
-        raise DataError(f"{folder} cannot be written to. Choose another folder with --output.")
+        raise DataError(f"{folder} cannot be written to. Choose another folder.")
     return folder
 
 
@@ -135,18 +140,20 @@ def write_report(
         mistakes=parts.save_mistakes(output, classifier, evaluation.files, mistakes),
         figures=_save_figures(output, evaluation, history),
         history=history,
-        coverage=_coverage(evaluation),
+        coverage=_coverage(evaluation, classifier.threshold),
+        threshold=classifier.threshold,
         card=card,
     )
     (output / "index.html").write_text(page, "utf-8")
 
 
-def _coverage(evaluation: Evaluation) -> pd.DataFrame:
+def _coverage(evaluation: Evaluation, own_threshold: float) -> pd.DataFrame:
     """Compute coverage and accuracy if predictions below each threshold are rejected."""
-    confidence = evaluation.probabilities.amax(dim=1).numpy()
-    covered = confidence >= THRESHOLDS[:, None]
+    thresholds = np.unique([*THRESHOLDS, own_threshold])
+    confidence = evaluation.probabilities.double().amax(dim=1).numpy()
+    covered = confidence >= thresholds[:, None]
     correct = (evaluation.predictions == evaluation.targets).numpy()
-    table = pd.DataFrame({"threshold": THRESHOLDS, "coverage": covered.mean(axis=1)})
+    table = pd.DataFrame({"threshold": thresholds, "coverage": covered.mean(axis=1)})
     table["accuracy"] = pd.Series((covered & correct).sum(axis=1)) / covered.sum(axis=1)
     return table
 

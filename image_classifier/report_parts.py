@@ -127,6 +127,8 @@ def save_mistakes(
     Returns:
         For the template: the images, and limit and colors of the color bar if there are maps.
     """
+    for path in output.glob("mistake-*.jpg"):  # of an earlier report
+        path.unlink()
     mistakes = mistakes.head(EXPLAINED)
     if mistakes.empty:
         return {"images": []}

@@ -3,8 +3,9 @@
 >>> classifier, metrics = train_classifier("photos", "build/model")
 """
 
+import hashlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -15,7 +16,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from course_utils.catalog import find_dataset
-from course_utils.datasets import SPLITS, ImageFiles, load_splits
+from course_utils.datasets import SPLITS, ImageFiles, load_splits, split_folders
 from course_utils.errors import DataError
 from course_utils.image_io import printable
 from course_utils.training import best_device, seed_everything
@@ -29,6 +30,7 @@ from image_classifier.head import (
     fit_head,
     is_clearly_lower,
     log_losses,
+    sample_indices,
 )
 from image_classifier.model import RESIZE_MODES, ImageClassifier, build_net, save_classifier
 from image_classifier.report import describe, writable_folder, write_report
@@ -49,9 +51,10 @@ def train_classifier(
 ) -> tuple[ImageClassifier, pd.Series]:
     """Train a classifier and write a model file and a report.
 
-    A logistic regression is fitted to the features of a pretrained backbone. Cross-validation
-    determines its regularization, the temperature and the threshold; after fine-tuning, the last
-    two are fitted on the validation set. The test set is used once, for the report.
+    A logistic regression is fitted to the features of a pretrained backbone. Its regularization,
+    the temperature and the threshold are selected on the validation set if the folder has one, else
+    by cross-validation; after fine-tuning, the last two always on the validation set. Of identical
+    files, only the first is used. The test set is used once, for the report.
 
     Args:
         data: A folder with one subfolder per class, split or not, or a name from the catalog.
@@ -75,33 +78,47 @@ def train_classifier(
     train, val, test = (Part(splits[name]) for name in SPLITS)
     classifier.to(best_device())
     classifier.trained_on = sorted({*train.digests, *val.digests})
-    _choose_resize_mode(classifier, train, seed)
-    head = _fit(classifier, [train] if fine_tune_epochs else [train, val], seed)
-    logits, targets, history = head.logits, head.targets, None
+    # Copies in several folds would make cross-validation too optimistic.
+    distinct, held_out = train.distinct(), val.distinct(train.digests)
+    if not held_out.paths or set(test.digests) <= set(classifier.trained_on):
+        raise DataError(
+            f"All {'test' if held_out.paths else 'validation'} images are copies of training "
+            "images. Run `python -m image_classifier prepare FOLDER`, which leaves copies out."
+        )
+    _choose_resize_mode(classifier, distinct, seed)
+    method, history = "frozen backbone", None
     if fine_tune_epochs:
-        history = fine_tune(
-            classifier, train.files.samples, val.files.samples, fine_tune_epochs,
-            output / "checkpoint.pt", resume, seed,
+        head = _fit(classifier, distinct, None, seed)
+        parts = [(part.digests, part.files.targets) for part in (distinct, held_out)]
+        settings = backbone, image_size, classifier.resize_mode, fine_tune_epochs, seed, parts
+        checkpoint = _checkpoint(output, resume, settings)
+        history, is_improved = fine_tune(
+            classifier, distinct.files.samples, held_out.files.samples, fine_tune_epochs,
+            checkpoint, resume, seed,
         )  # fmt: skip
-        logits = classifier.logits(readable_features(classifier, val.paths, val.digests))
-        targets = torch.tensor(val.files.targets)
+        features = readable_features(classifier, held_out.paths, held_out.digests)
+        logits, targets = classifier.logits(features), torch.tensor(held_out.files.targets)
+        result = "" if is_improved else ", discarded since it did not improve the accuracy"
+        method = f"fine-tuning of all layers for {fine_tune_epochs} epochs{result}"
+    else:
+        has_val = {"val", "test"} <= split_folders(find_dataset(data)).keys()
+        head = _fit(classifier, distinct, held_out, seed, has_val)
+        logits, targets = head.logits, head.targets
     _set_confidence(classifier, logits, targets, target_accuracy)
-    only_copies = set(test.digests) <= set(classifier.trained_on)
-    leave_out = () if only_copies else classifier.trained_on
-    evaluation = evaluate_files(classifier, test.files, test.digests, leave_out)
-    name = printable(Path(data).name)
+    evaluation = evaluate_files(classifier, test.files, test.digests, classifier.trained_on)
+    name = printable(find_dataset(data).resolve().name)
     classifier.to("cpu").eval().about = {
         "data": f"{name}, {len(train.files)} training and {len(val.files)} validation images",
         "test": describe(evaluation.metrics),
         "training": f"{backbone} pretrained on ImageNet; logistic regression with C = "
-        f"{head.strength:.2g}; all layers trained for {fine_tune_epochs} epochs; seed {seed}",
+        f"{head.C:.2g}; {method}; seed {seed}",
     }
-    if only_copies:
-        classifier.about["warning"] = "all test images are copies of training images"
     if is_main_process():
         save_classifier(classifier, output / MODEL_FILE)
         _write_split(output / "split.csv", data, {"train": train, "val": val, "test": test})
         write_report(output, classifier, evaluation, f"Trained on {name}", history)
+        for path in output.glob("checkpoint-*.pt"):
+            path.unlink()
     return classifier, evaluation.metrics
 
 
@@ -116,16 +133,27 @@ class Part:
         """Select images."""
         return Part(self.files.subset(indices), [self.digests[index] for index in indices])
 
+    def distinct(self, others: Collection[str] = ()) -> "Part":
+        """Select the first of identical files, except those with a digest in `others`."""
+        first = {digest: index for index, digest in reversed([*enumerate(self.digests)])}
+        return self.subset(sorted(first[digest] for digest in first.keys() - set(others)))
 
-def _fit(classifier: ImageClassifier, parts: Sequence[Part], seed: int) -> LinearHead:
-    """Fit the head to the features of some splits."""
+
+def _fit(
+    classifier: ImageClassifier, train: Part, val: Part | None, seed: int, by_val: bool = False
+) -> LinearHead:
+    """Fit the head to features; `by_val` selects the regularization on `val`, not with folds."""
+    parts = [train] if val is None else [train, val]
     features = torch.cat([readable_features(classifier, p.paths, p.digests) for p in parts])
     targets = torch.tensor([target for part in parts for target in part.files.targets])
-    counts = targets.bincount(minlength=len(classifier.classes))
+    num_val = len(val.paths) if by_val else None
+    counts = targets[: len(targets) - (num_val or 0)].bincount(minlength=len(classifier.classes))
     if counts.min() < 2:  # for cross-validation
         name = classifier.classes[counts.argmin()]
-        raise DataError(f"Class {name!r} has one training image, but needs at least two.")
-    heads = [fit_head(features, targets, seed) if is_main_process() else None]
+        raise DataError(
+            f"Class {name!r} has one training image (copies do not count), but needs at least two."
+        )
+    heads = [fit_head(features, targets, seed, num_val) if is_main_process() else None]
     if dist.is_initialized():
         dist.broadcast_object_list(heads)
     heads[0].copy_to(classifier.net.head[-1])
@@ -147,25 +175,26 @@ def _choose_resize_mode(classifier: ImageClassifier, train: Part, seed: int) -> 
     The criterion is the log loss of cross-validation on a sample of training images. Networks
     trained with random crops predict whole images as well as their centers, or better.
     """
-    part = train.subset(_probe(train.files.targets, seed))
+    part = train.subset(sample_indices(train.files.targets, PROBE, seed).tolist())
     if min(np.bincount(part.files.targets, minlength=len(classifier.classes))) < 2:
         return
     losses = {}
     for mode in RESIZE_MODES:
         classifier.resize_mode = mode
-        head = _fit(classifier, [part], seed)
+        head = _fit(classifier, part, None, seed)
         losses[mode] = log_losses(head.logits, head.targets)
-    is_better = is_clearly_lower(losses["crop"], losses["squash"], errors=1)
+    is_better = is_clearly_lower(losses["crop"], losses["squash"], num_standard_errors=1)
     classifier.resize_mode = "crop" if is_better else "squash"
 
 
-def _probe(targets: Sequence[int], seed: int) -> list[int]:
-    """Sample indices of images at random, with at least two of each class."""
-    order = np.random.default_rng(seed).permutation(len(targets))
-    shuffled = np.array(targets)[order]
-    rank_in_class = pd.Series(shuffled).groupby(shuffled).cumcount()
-    first = rank_in_class.where(rank_in_class < 2, 2).argsort(kind="stable")
-    return sorted(order[first][:PROBE].tolist())
+def _checkpoint(output: Path, resume: bool, settings: object) -> Path:
+    """Return the checkpoint of a run with these settings; refuse to resume another run."""
+    key = hashlib.sha256(repr(settings).encode()).hexdigest()[:8]
+    if resume and any(output.glob("checkpoint-*")) and not any(output.glob(f"checkpoint-{key}-*")):
+        raise DataError(
+            "The interrupted run had other images or options. Start again without --resume."
+        )
+    return output / f"checkpoint-{key}.pt"
 
 
 def _write_split(path: Path, data: str | Path, parts: dict[str, Part]) -> None:

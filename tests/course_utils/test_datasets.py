@@ -212,17 +212,6 @@ class TestInMemory:
         with pytest.raises(ValueError, match=expected):
             InMemoryDataset(good, torch.zeros(3), ["a"])
 
-    @pytest.mark.parametrize("mode", ["pad", "crop", "squash"])
-    def test_a_draft_is_resized_as_pillow_does_it_up_to_rounding(self, mode, smooth):
-        whole = resize_to_square(64, mode)
-        # A plain function may not accept tensors, so it is given the PIL image.
-        by_pillow = decode(smooth, resize=lambda image: whole(image), draft=1000).images
-        by_torch = decode(smooth, resize=whole, draft=1000).images
-        difference = (by_torch.int() - by_pillow.int()).abs()
-        assert difference.max() <= 1
-        assert difference.float().mean() < 0.1
-        assert torch.equal(by_pillow, decode(smooth, resize=whole).images)
-
 
 @pytest.fixture
 def smooth(tmp_path):
@@ -286,16 +275,23 @@ class TestCache:
             {"resize": resize_to_square(32, "squash")},
             {"resize": v2.Compose([resize_to_square(32), v2.functional.vertical_flip])},
             {"resize": v2.Resize((1, 8))},
-            {"draft": 32},
+            {"resize": v2.Compose([resize_to_square(32), v2.functional.horizontal_flip])},
+            {"resize": v2.Compose([resize_to_square(32), v2.Grayscale(3)])},
             {"mode": "L"},
         ],
-        ids=["size", "mode", "function", "height 1", "draft", "gray"],
+        ids=["size", "mode", "function", "height 1", "flip", "3 equal channels", "gray"],
     )
     def test_another_way_of_decoding_is_another_file(self, options, smooth, tmp_path):
         decode(smooth, tmp_path / "cache")
         kept = decode(smooth, tmp_path / "cache", **options)
         assert torch.equal(kept.images, decode(smooth, **options).images)
         assert len(list((tmp_path / "cache").iterdir())) == 2
+
+    def test_crop_and_squash_are_different_files(self, smooth, tmp_path):
+        for mode in ("crop", "squash"):
+            resize = resize_to_square(32, mode)
+            kept = decode(smooth, tmp_path / "cache", resize)
+            assert torch.equal(kept.images, decode(smooth, resize=resize).images)
 
     def test_writing_to_the_images_does_not_change_the_file(self, smooth, tmp_path):
         first = decode(smooth, tmp_path / "cache")

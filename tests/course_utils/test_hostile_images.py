@@ -45,12 +45,12 @@ def stored(image, kind, **options):
     return file.getvalue()
 
 
-def turned(kind, orientation):
+def turned(kind, orientation, picture=PICTURE):
     """A file that holds the picture turned, and an EXIF note of how to undo it."""
     exif = Image.Exif()
     exif[0x0112] = orientation
     turn = TURNS[orientation]
-    image = PICTURE if turn is None else PICTURE.transpose(turn)
+    image = picture if turn is None else picture.transpose(turn)
     return stored(image, kind, exif=exif)
 
 
@@ -88,6 +88,8 @@ ODD = {
        for kind, options in KINDS.items()},
     **{f"{kind} turned by EXIF {number}": (turned(kind, number), PICTURE)
        for kind in ("JPEG", "PNG", "TIFF") for number in TURNS},
+    **{f"gray TIFF turned by EXIF {number}": (turned("TIFF", number, GRAY), GRAY.convert("RGB"))
+       for number in TURNS},
     "progressive JPEG": (stored(PICTURE, "JPEG", progressive=True), PICTURE),
     "gray JPEG": (stored(GRAY, "JPEG"), GRAY.convert("RGB")),
     "CMYK JPEG, inverted as Adobe does": (stored(PICTURE.convert("CMYK"), "JPEG"), PICTURE),

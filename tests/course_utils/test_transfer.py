@@ -69,7 +69,7 @@ def test_the_report_names_every_tensor_that_was_not_loaded():
     state["2.weight"] = torch.zeros(5, 3)
     del state["1.bias"]
     state["extra"] = torch.zeros(1)
-    report = load_matching(model, state, leave_out=["0."])
+    report = load_matching(model, state, leave_out="0.")
     rows = {row[0] or row[1]: row[2] for row in report.itertuples(index=False)}
     assert rows == {
         "0.weight": "left out",

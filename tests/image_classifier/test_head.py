@@ -7,7 +7,7 @@ from sklearn.linear_model import LogisticRegression
 from torch import nn
 
 from image_classifier import head as module
-from image_classifier.head import calibrate, choose_threshold, fit_head
+from image_classifier.head import calibrate, choose_threshold, fit_head, log_losses
 
 
 def sample(count, classes, distance, seed, features=20):
@@ -24,7 +24,7 @@ def test_the_head_is_the_logistic_regression_on_standardized_features(classes, d
     features = 5 * features + 7
     head = fit_head(features, targets)
     x = (features - features.mean(0)) / features.std(0)
-    expected = LogisticRegression(C=head.strength, max_iter=1000).fit(x, targets)
+    expected = LogisticRegression(C=head.C, max_iter=1000).fit(x, targets)
     found = (features @ head.weight.T + head.bias).softmax(dim=1)
     assert found.numpy() == pytest.approx(expected.predict_proba(x.numpy()), abs=0.01)
     assert head.weight.shape == (classes, dimensions) and head.logits.shape == (120, classes)
@@ -42,6 +42,29 @@ def test_a_class_of_two_images_and_constant_features():
     features[:, 5] = 1.0
     targets[:2] = 2
     assert torch.isfinite(fit_head(features, targets).weight).all()
+
+
+def test_a_rare_class_among_many_images_is_in_the_sample(monkeypatch):
+    """Defect: the sample had no or one image of it, and cross-validation failed."""
+    monkeypatch.setattr(module, "MAX_IMAGES", 50)
+    features, targets = sample(200, 2, 3, seed=0)
+    targets[:3] = 2
+    head = fit_head(features, targets)
+    assert (head.targets == 2).sum() == 3 and len(head.logits) == len(head.targets) <= 53
+    assert len(fit_head(*sample(52, 4, 3, seed=0)).targets) == 50
+
+
+def test_a_validation_set_replaces_cross_validation():
+    """Images of one object in several folds would make it too optimistic; see README."""
+    features, targets = sample(60, 2, 0, seed=0, features=200)  # random labels
+    val_features, val_targets = sample(30, 2, 0, seed=1, features=200)
+    features, targets = features.repeat(3, 1), targets.repeat(3)  # three photographs of each object
+    with_val = torch.cat([features, val_features]), torch.cat([targets, val_targets])
+    head, without = fit_head(*with_val, num_val=30), fit_head(*with_val)
+    assert head.targets.tolist() == val_targets.tolist() and head.logits.shape == (30, 2)
+    assert head.C == min(module.C_VALUES) < without.C
+    one, other = (log_losses(h.logits, h.targets).mean() for h in (head, without))
+    assert other < 0.4 < 0.65 < one
 
 
 def test_many_images_are_sampled_for_cross_validation(monkeypatch):

@@ -2,6 +2,7 @@
 
 import pickle
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -51,16 +52,26 @@ def test_top_lists_the_most_likely_classes(make_classifier):
     picture = Image.effect_noise((50, 40), 80)
     classifier = make_classifier(classes=list("abcdefg"))
     classifier.train()
-    table = classifier.top(picture)
+    top = classifier.top(picture)
     assert classifier.training
     classifier.eval()
     pixels = classifier.preprocess(picture)
     with torch.no_grad():
         values, indices = classifier(pixels[None])[0].topk(5)
-    assert table["class"].tolist() == [classifier.classes[index] for index in indices]
-    assert table["probability"].tolist() == pytest.approx(values.tolist())
+    assert list(top) == [classifier.classes[index] for index in indices]
+    assert list(top.values()) == pytest.approx(values.tolist())
     assert len(make_classifier().top(picture)) == 3
     assert classifier.is_confident(0.6) and not classifier.is_confident(0.5999)
+
+
+def test_preprocess_converts_as_load_does(make_classifier, tmp_path):
+    """Defect: transparent pixels had another color than in training, deep images were clipped."""
+    transparent = Image.new("RGBA", (40, 40), (200, 0, 0, 0))
+    deep = Image.fromarray(np.full((40, 40), 30000, np.uint16))
+    classifier = make_classifier()
+    for name, image in (("a.png", transparent), ("b.png", deep)):
+        image.save(tmp_path / name)
+        assert torch.equal(classifier.preprocess(image), classifier.load(tmp_path / name))
 
 
 @pytest.mark.parametrize("size", [(300, 200), (200, 300), (256, 256), (1000, 60), (7, 5)])

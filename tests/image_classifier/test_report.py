@@ -104,6 +104,13 @@ def test_top_2_accuracy():
     assert result.metrics["accuracy"] == pytest.approx(1 / 3)
 
 
+def test_a_predicted_class_without_images_does_not_count_as_a_class_with_an_f1_of_0():
+    """Defect: one such prediction among 100 lowered macro F1 from 0.99 to 0.66."""
+    targets, predictions = [0] * 50 + [1] * 50, [0] * 50 + [1] * 49 + [2]
+    metrics = evaluation("abc", predictions, targets).metrics
+    assert metrics["macro F1"] > 0.98 and metrics["macro F1 low"] > 0.95
+
+
 def test_the_report_shows_any_class_name(write):
     """Defects: moth1 became moth2, a$^$ ended in a traceback, and HTML was not escaped."""
     odd = ["<script>alert(1)</script>", "moth1", "h1", "<b>a$^$", 'a"b', "\udcff", "NA"]
@@ -248,9 +255,10 @@ def test_coverage_falls_as_the_threshold_rises(monkeypatch):
     probabilities = torch.tensor([[0.95, 0.05], [0.2, 0.8], [0.6, 0.4], [0.45, 0.55]])
     evaluated = report.Evaluation(FILES[:4], ["a", "b"], torch.tensor([0, 1, 1, 1]), probabilities)
     monkeypatch.setattr(report, "THRESHOLDS", np.array([0.0, 0.57, 0.7, 0.9, 0.96]))
-    table = report._coverage(evaluated).set_index("threshold")
-    assert table["coverage"].tolist() == [1, 0.75, 0.5, 0.25, 0]
-    assert table["accuracy"].tolist()[:4] == [0.75, 2 / 3, 1, 1]
+    table = report._coverage(evaluated, 0.8).set_index("threshold")
+    assert table.index.tolist() == [0, 0.57, 0.7, 0.8, 0.9, 0.96]
+    assert table["coverage"].tolist() == [1, 0.75, 0.5, 0.5, 0.25, 0]
+    assert table["accuracy"].tolist()[:5] == [0.75, 2 / 3, 1, 1, 1]
     assert np.isnan(table.loc[0.96, "accuracy"])
 
 
@@ -262,6 +270,7 @@ def test_mistakes_have_maps_with_a_color_bar(write, tmp_path, monkeypatch):
     monkeypatch.setattr("image_classifier.report_parts.grad_cam", no_memory)
     page = write(predictions=[0, 0], targets=[0, 1])
     assert page.count("mistake-") == 1 and "Grad-CAM" not in page and "true: cats" in page
+    assert [path.name for path in tmp_path.glob("mistake-*")] == ["mistake-01.jpg"]
 
 
 def no_memory(*_):

@@ -89,15 +89,42 @@ def test_copies_of_training_images_are_no_test_images(photos, tmp_path):
     assert (metrics["images"], metrics["left out"]) == (5, 1)
 
 
-def test_a_test_set_of_copies_is_evaluated_with_a_warning(photos, tmp_path):
-    for number in range(6):
-        for path in photos.rglob("*.jpg"):
-            target = tmp_path / "data" / path.parent.name / f"{number}-{path.name}"
-            target.parent.mkdir(parents=True, exist_ok=True)
-            os.link(path, target)
-    classifier, metrics = train_classifier(tmp_path / "data", tmp_path / "model", **FAST)
-    assert metrics["images"] > 20 and "copies" in classifier.about["warning"]
-    assert "all test images are copies" in (tmp_path / "model" / "MODEL_CARD.md").read_text("utf-8")
+def test_a_test_set_of_copies_is_refused(photos, tmp_path):
+    """Defect: an accuracy of 1 was reported for random pixels."""
+    for name, part in load_splits(photos, mode="RGB").items():
+        copy_files(part.samples, tmp_path / "data" / name)
+    shutil.rmtree(tmp_path / "data" / "test")
+    shutil.copytree(tmp_path / "data" / "train", tmp_path / "data" / "test")
+    with pytest.raises(DataError, match="All test images are copies of training images"):
+        train_classifier(tmp_path / "data", tmp_path / "model", **FAST)
+    shutil.rmtree(tmp_path / "data" / "val")
+    shutil.copytree(tmp_path / "data" / "train", tmp_path / "data" / "val")
+    with pytest.raises(DataError, match="All validation images are copies of training images"):
+        train_classifier(tmp_path / "data", tmp_path / "model", **FAST)
+
+
+def test_copies_change_neither_the_head_nor_its_confidence(photos, tmp_path):
+    """Defect: copies in other folds of the cross-validation lowered the threshold."""
+    for data in ("once", "twice"):
+        for name, part in load_splits(photos, mode="RGB").items():
+            copy_files(part.samples, tmp_path / data / name)
+            if data == "twice" and name == "train":
+                copy_files(part.samples, tmp_path / data / name, "again ")
+        train_classifier(tmp_path / data, tmp_path / f"{data} model", **FAST)
+    one, other = (
+        load_classifier(tmp_path / f"{data} model/model.pt") for data in ("once", "twice")
+    )
+    assert all(torch.equal(a, b) for a, b in zip(one.parameters(), other.parameters(), strict=True))
+    for name in ("temperature", "threshold", "trained_on"):
+        assert getattr(one, name) == getattr(other, name)
+
+
+def copy_files(samples, folder, prefix=""):
+    """Copy files into a folder per class."""
+    for path, _ in samples:
+        target = folder / Path(path).parent.name / f"{prefix}{Path(path).name}"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, target)
 
 
 def test_classes_are_matched_by_name(trained, photos, tmp_path):
@@ -123,8 +150,8 @@ def test_fine_tuning_changes_the_backbone_unless_the_head_alone_is_better(
         before = {k: v.clone() for k, v in classifier.net.state_dict().items()}
         train_samples = [(path, (target + wrong) % 3) for path, target in samples]
         val = train_samples if wrong else samples
-        history = fine_tune(classifier, train_samples, val, 3, tmp_path / "run.pt")
-        assert len(history) == 3 and not list(tmp_path.iterdir())
+        history, is_improved = fine_tune(classifier, train_samples, val, 3, tmp_path / "run.pt")
+        assert len(history) == 3 and is_improved == bool(wrong)
         after = classifier.net.state_dict()
         changed = {name for name in before if not torch.equal(before[name], after[name])}
         assert bool(changed) == bool(wrong)
@@ -140,22 +167,24 @@ def test_fine_tuning_draws_curves_and_resumes(photos, tmp_path, run, monkeypatch
     one, other = (pd.read_csv(tmp_path / f / "predictions.csv") for f in ("whole", "test"))
     pd.testing.assert_frame_equal(one, other)  # the report of the training run has no dropout
 
-    class Stop(Exception):
-        pass
-
     def save_and_stop(state, path):
         save_checkpoint(state, path)
-        raise Stop
+        raise KeyboardInterrupt
 
     from course_utils import checkpoints
 
     save_checkpoint = checkpoints.save_checkpoint
-    with monkeypatch.context() as patch, pytest.raises(Stop):
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(checkpoints, "save_checkpoint", save_and_stop)
         train_classifier(photos, tmp_path / "again", **FAST, fine_tune_epochs=2)
-    assert [path.name for path in (tmp_path / "again").iterdir()] == ["checkpoint-0.pt"]
+    (checkpoint,) = (tmp_path / "again").iterdir()
+    assert checkpoint.name.startswith("checkpoint-")
     options[1] = tmp_path / "again"
+    # Defect: it continued with weights that were trained on images of the new test set.
+    result = run("train", photos, *options, "--resume", "--seed", 1)
+    assert result.code == 2 and "had other images or options" in result.err
     assert run("train", photos, *options, "--resume").code == 0
+    assert not checkpoint.exists()
     one, other = (load_classifier(tmp_path / f / "model.pt") for f in ("whole", "again"))
     assert all(torch.equal(a, b) for a, b in zip(one.parameters(), other.parameters(), strict=True))
 
@@ -220,7 +249,7 @@ def test_an_unreadable_image_is_named_with_the_remedy(tmp_path):
     for name in ("a", "b"):
         (data / name).mkdir(parents=True)
         for number in range(5):
-            (data / name / f"{number}.jpg").write_bytes(b"no image")
+            (data / name / f"{number}.jpg").write_text(f"no image {name}{number}")
     with pytest.raises(DataError, match=r"\d\.jpg .* `python -m image_classifier prepare FOLDER`"):
         train_classifier(data, tmp_path / "out", **FAST)
 
