@@ -61,13 +61,3 @@ class SmallCNN(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Compute logits (batch, num_classes) of images (batch, in_channels, height, width)."""
         return self.classifier(self.features(images))
-
-
-def initialize_weights(model: nn.Module, scheme: str) -> None:
-    """Initialize weights with `nn.init`, for example "kaiming_normal", and biases with 0."""
-    for module in model.modules():
-        if isinstance(module, nn.Conv2d | nn.Linear):
-            options = {"nonlinearity": "relu"} if scheme.startswith("kaiming") else {}
-            getattr(nn.init, f"{scheme}_")(module.weight, **options)
-            if module.bias is not None:
-                nn.init.zeros_(module.bias)

@@ -82,7 +82,7 @@ def without_positions_the_order_does_not_matter(effects_of_shuffling):
 
 @claim(after="gains")
 def updates_matter_far_more_than_images(gains):
-    """Four times as many updates raise accuracies by 8 points or more, images by 3 at most."""
+    """Three times as many updates raise accuracies by 8 points or more, images by 3 at most."""
     for network, least in (("ViT", 0.12), ("CNN", 0.08)):
         means, margins = gains[network]
         assert max(means[:2]) < 0.035

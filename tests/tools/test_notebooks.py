@@ -13,7 +13,7 @@ from small import code
 
 from course_utils.catalog import prepare_dataset
 from tools.editions import solved
-from tools.lint_notebooks import rule_clean_outputs, rule_compared
+from tools.lint_notebooks import rule_clean_outputs
 from tools.notebooks import (
     NOTEBOOKS,
     THREAD_VARIABLES,
@@ -23,7 +23,8 @@ from tools.notebooks import (
     tagged_cells,
     tiny_parameters,
 )
-from tools.run import Run, run_notebooks
+from tools.pages import write_notebook
+from tools.run import Run, run_all
 
 PHOTOS = Path(__file__).parents[1] / "fixtures" / "photos"
 PATHS = sorted(NOTEBOOKS.glob("*.ipynb"))
@@ -46,15 +47,14 @@ def elsewhere(tmp_path, monkeypatch):
     return tmp_path
 
 
-def run(path, folder, nb=None, **values):
-    """Run a notebook with tiny parameters; return the path of the executed one."""
+def run(path, nb=None, **values):
+    """Run a notebook with tiny parameters; return the executed one."""
     nb = nb or nbformat.read(path, as_version=4)
     tiny = set_parameters(nb, tiny_parameters(nb) | values)
-    result = Run(path, tiny)
-    run_notebooks([result], folder)
+    run_all([result := Run(path, tiny)], lambda run: None)
     assert result.error == ""
     assert headline(tiny)
-    return folder / "executed" / path.name
+    return tiny
 
 
 # Collects the variables whose type changes from one cell to another.
@@ -90,11 +90,11 @@ OWN_IMAGES = {
     "04_training_curves": {"image_size": "20"},
     "05_confusion_matrices": {"imbalanced_data": FOLDER, "image_size": "40"},
     "06_tensorboard": {"image_size": "40"},
-    "07_making_it_fast": {"image_size": "40"},
+    "07_making_it_fast": {"image_size": "20"},
     "08_looking_inside": {},
     "09_from_notebook_to_use": {},
     "10_solar_cells": {},
-    "11_vision_transformer": {"image_size": "40", "sizes": "[4, 8, 12]"},
+    "11_vision_transformer": {"image_size": "40", "sizes": "[4, 12]"},
 }
 
 # Where the tiny parameters are larger than what makes sense.
@@ -112,6 +112,10 @@ SMALLEST = {
     "10_solar_cells": {"image_size": 32, "full_size": 32, "repeats": 1, "cracks": 1},
     "11_vision_transformer": {"image_size": 16, "batch_size": 2, "dim": 4, "depth": 1},
 }
+
+
+# Cells of notebook 07 that start other processes; the test with tiny parameters has them.
+ONLY_ONCE = ("epochs-of-photos", "worker-start", "equivalence")
 
 
 def write_photographs(folder, classes):
@@ -138,14 +142,14 @@ def test_it_runs_with_tiny_parameters_on_twelve_classes(name, elsewhere):
     write_photographs(elsewhere / FOLDER, classes=12)
     path = NOTEBOOKS / f"{name}.ipynb"
     nb = watched(nbformat.read(path, as_version=4))
-    executed = run(path, elsewhere, nb, data=FOLDER, **OWN_IMAGES[name])
-    nb = nbformat.read(executed, as_version=4)
+    nb = run(path, nb, data=FOLDER, **OWN_IMAGES[name])
+    write_notebook(nb, elsewhere / "page.html")
     rebound = nb.cells.pop().outputs[0].text
     assert rebound == "[]\n", "names that get another meaning"
-    assert not list(rule_compared(nb, name))
     assert not list(rule_clean_outputs(nb, name))  # no warnings
-    assert all(": not tried yet" in said for said in printed(nb, "check").values())
-    assert all(": no prediction yet." in said for said in printed(nb, "feedback").values())
+    checks, feedback = printed(nb, "check"), printed(nb, "feedback")
+    assert checks and all(": not tried yet" in said for said in checks.values())
+    assert feedback and all(": no prediction yet." in said for said in feedback.values())
 
 
 @pytest.mark.thorough
@@ -156,16 +160,21 @@ def test_solved_it_runs_with_the_smallest_parameters_on_two_classes(name, elsewh
     answers = read_answers(NOTEBOOKS.parent / "solutions" / f"{name}.py")
     path = NOTEBOOKS / f"{name}.ipynb"
     nb = solved(nbformat.read(path, as_version=4), answers)
+    nb.cells = [cell for cell in nb.cells if cell.id not in ONLY_ONCE]
+    for cell in nb.cells:  # without the packages of `deploy`
+        if cell.id == "export":
+            cell.source = cell.source.replace('"onnxscript"', '"not_installed"')
     values = {"data": FOLDER} | OWN_IMAGES[name] | SMALLEST[name]
-    executed = nbformat.read(run(path, elsewhere, nb, **values), as_version=4)
+    executed = run(path, nb, **values)
     checks = printed(executed, "check")
-    assert checks == {exercise: f"{exercise}: passed\n" for exercise in checks}
+    assert checks == {exercise: f"{exercise}: passed\n" for exercise in checks} != {}
     assert not any("no prediction" in said for said in printed(executed, "feedback").values())
 
 
 def test_a_changed_output_is_found(course, elsewhere):
-    executed = run(course(), elsewhere, epochs=3)
-    executed.write_text(executed.read_text("utf-8").replace("epochs 3", "epochs 4"), "utf-8")
+    executed = elsewhere / "91.ipynb"
+    text = nbformat.writes(run(course(), epochs=3)).replace("epochs 3", "epochs 4")
+    executed.write_text(text, "utf-8")
     environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST_")}
     options = ["--nbval", "--nbval-current-env", "-q", "-p", "no:cacheprovider", "--color=no"]
     again = subprocess.run(

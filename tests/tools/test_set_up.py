@@ -108,7 +108,7 @@ def start(colab, tmp_path):
         variables = {key: value for key, value in os.environ.items() if key not in left_out}
         variables |= dict.fromkeys(THREAD_VARIABLES, "1")
         # pip has no network here, and takes setuptools from the environment.
-        variables |= {"PIP_NO_INDEX": "1", "PIP_NO_BUILD_ISOLATION": "0"}
+        variables |= {"PIP_NO_INDEX": "1", "PIP_NO_BUILD_ISOLATION": "0", "PIP_RETRIES": "0"}
         run([str(colab / "bin" / "python"), "-c", PROGRAM], cwd=folder, env=variables)
         return nbformat.read(folder / "executed.ipynb", as_version=4)
 
