@@ -37,6 +37,7 @@ from image_classifier.report import describe, writable_folder, write_report
 
 MODEL_FILE = "model.pt"
 PROBE = 1000  # images used to choose the preprocessing
+MIN_VAL = 100  # with fewer validation images, cross-validation is more reliable
 
 
 def train_classifier(
@@ -52,9 +53,9 @@ def train_classifier(
     """Train a classifier and write a model file and a report.
 
     A logistic regression is fitted to the features of a pretrained backbone. Its regularization,
-    the temperature and the threshold are selected on the validation set if the folder has one, else
-    by cross-validation; after fine-tuning, the last two always on the validation set. Of identical
-    files, only the first is used. The test set is used once, for the report.
+    the temperature and the threshold are selected on the folder's validation set if it has at least
+    100 images, else by cross-validation. After fine-tuning, temperature and threshold are selected
+    on the validation set. Of identical files, only the first is used. The test set is used once.
 
     Args:
         data: A folder with one subfolder per class, split or not, or a name from the catalog.
@@ -102,7 +103,8 @@ def train_classifier(
         method = f"fine-tuning of all layers for {fine_tune_epochs} epochs{result}"
     else:
         has_val = {"val", "test"} <= split_folders(find_dataset(data)).keys()
-        head = _fit(classifier, distinct, held_out, seed, has_val)
+        by_val = has_val and len(held_out.paths) >= MIN_VAL
+        head = _fit(classifier, distinct, held_out, seed, by_val)
         logits, targets = head.logits, head.targets
     _set_confidence(classifier, logits, targets, target_accuracy)
     evaluation = evaluate_files(classifier, test.files, test.digests, classifier.trained_on)
