@@ -89,8 +89,10 @@ def changed_outputs(stored: nbformat.NotebookNode, executed: nbformat.NotebookNo
 
 
 def _text(cell: nbformat.NotebookNode) -> str:
-    texts = [output.get("text", "") for output in cell.outputs]
-    texts += [output.get("data", {}).get("text/plain", "") for output in cell.outputs]
+    # Progress bars are written to stderr, on slow machines only.
+    outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
+    texts = [output.get("text", "") for output in outputs]
+    texts += [output.get("data", {}).get("text/plain", "") for output in outputs]
     return "".join(texts)
 
 
