@@ -187,6 +187,8 @@ def _require_small_changes(outputs: Tensor) -> None:
         raise Hint("The character is rotated, but hardly ever shifted by a pixel.")
     if (angles.abs() >= 3).float().mean() < 0.2:
         raise Hint("The character is shifted, but hardly ever rotated by 3 degrees or more.")
+    if len(angles.unique()) < 3:
+        raise Hint("The character is always rotated by nearly the same angle: it should be random.")
 
 
 def _letter() -> Tensor:

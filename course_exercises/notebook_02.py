@@ -147,6 +147,8 @@ def check_make_tiny_net(answer: Any) -> None:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(1)
         net, another = _make(answer), _make(answer)
+        if net is another:
+            raise Hint("Two calls return the same network; each should return a new one.")
         outputs = _require_shapes(net)
         count = sum(parameter.numel() for parameter in net.parameters())
         if count >= LIMIT:

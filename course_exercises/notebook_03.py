@@ -80,6 +80,7 @@ def check_head_epoch(answer: Any) -> None:
         raise NotTried("the weights of the backbone stay, its batch norm's running mean moves")
     if result is not net:
         raise Hint("The function should return the network that it was given.")
+    trained = _epoch(_right_epoch)[0].state_dict()
     changed = {name for name, value in before.items() if not torch.equal(after[name], value)}
     if any(parameter.requires_grad for parameter in net.backbone.parameters()):
         raise Hint(
@@ -99,6 +100,11 @@ def check_head_epoch(answer: Any) -> None:
         raise Hint(
             "The backbone is unchanged now, but the head was in eval mode, too, that is, without "
             "its dropout. Which part should be in which mode?"
+        )
+    if not close(after["head.1.weight"], trained["head.1.weight"], 1e-5):
+        raise Hint(
+            "All modes are right, but the head does not have the weights of one step per batch, "
+            "each with the gradients of this batch alone. Apart from the modes, change nothing."
         )
 
 
@@ -120,9 +126,19 @@ def _epoch(function: Callable) -> tuple[nn.Module, Any, dict[str, list[bool]]]:
     return net, result, modes
 
 
-def _unsolved_epoch(net: nn.Module, batches: list, optimizer: torch.optim.Optimizer) -> nn.Module:
+def _right_epoch(net: nn.Module, batches: list, optimizer: torch.optim.Optimizer) -> nn.Module:
+    return _unsolved_epoch(net, batches, optimizer, backbone_trains=False)
+
+
+def _unsolved_epoch(
+    net: nn.Module,
+    batches: list,
+    optimizer: torch.optim.Optimizer,
+    backbone_trains: bool = True,
+) -> nn.Module:
     net.backbone.requires_grad_(False)
     net.train()
+    net.backbone.train(backbone_trains)
     for images, labels in batches:
         loss = cross_entropy(net(images), labels)
         optimizer.zero_grad()

@@ -5,7 +5,17 @@ from typing import Any
 
 import numpy as np
 
-from course_exercises.checks import Hint, NotTried, call, close, exercise, explain, same, short
+from course_exercises.checks import (
+    Hint,
+    NotTried,
+    call,
+    close,
+    exercise,
+    explain,
+    plain,
+    same,
+    short,
+)
 from course_exercises.reports import is_count, is_number, report_of, require_fraction, require_word
 from course_utils.evaluation import accuracy_interval
 
@@ -108,9 +118,10 @@ def check_row_percent(answer: Any) -> None:
 @exercise("05.3")
 def check_images_needed(answer: Any) -> None:
     """Require that the interval is narrow enough, and not with 100 images fewer."""
-    integer = isinstance(answer, int | np.integer) and not isinstance(answer, bool)
-    if not integer or answer <= 0 or answer % 100:
+    answer = plain(answer)
+    if not is_number(answer, 1) or answer % 100:
         raise Hint(f"A multiple of 100 is expected, for example 300, not {short(answer)}.")
+    answer = int(answer)
     width, narrower = _width(answer), _width(answer - 100)
     if width > 0.02 >= width / 2 and narrower > 0.04:
         raise Hint(

@@ -78,22 +78,26 @@ def check_speedup(answer: Any) -> None:
 @exercise("07.3")
 def check_change_brightness(answer: Any) -> None:
     """Test a batch of ones, so that the result shows the factors."""
-    images = torch.ones(256, 3, 4, 4)
+    images = 0.2 + 0.6 * torch.rand(256, 3, 4, 5, generator=torch.Generator().manual_seed(1))
+    kept = images.clone()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        found = call(answer, images, show="a batch of 256 white images")
-        again = call(answer, images, show="a batch of 256 white images")
-        narrow = call(answer, images, low=2.0, high=2.5, show="256 white images, 2.0, 2.5")
-    if not torch.equal(images, torch.ones_like(images)):
+        found = call(answer, images, show="a batch of 256 images")
+        again = call(answer, images, show="a batch of 256 images")
+        narrow = call(answer, images[:100], low=2.0, high=2.5, show="100 images, 2.0, 2.5")
+    if not torch.equal(images, kept):
         raise Hint("Your function changes the images it was given; the dataset needs them again.")
     if not isinstance(found, Tensor) or found.shape != images.shape:
         what = f"shape {tuple(found.shape)}" if isinstance(found, Tensor) else type(found).__name__
         raise Hint(f"A tensor of shape {tuple(images.shape)} is expected, not {what}.")
-    factors = found.flatten(1)
-    different = len(torch.unique(factors[:, 0]))
-    if different == len(torch.unique(factors)) == 1:
+    factors = (found / images).flatten(1)
+    if factors.max() - factors.min() < 1e-5:
         raise NotTried("the function does what it did before")
-    if not torch.equal(factors, factors[:, :1].expand_as(factors)):
+    added = (found - images).flatten(1)
+    if close(added, added[:, :1].expand_as(added), 1e-5):
+        raise Hint("A number is added to each image; its pixels should be multiplied by one.")
+    different = len(torch.unique(factors[:, 0]))
+    if not close(factors, factors[:, :1].expand_as(factors), 1e-5):
         raise Hint(
             "Within one image, pixels or channels have different factors. How many random numbers "
             "does a batch of 256 need, and which shape gives each image its own number?"
@@ -102,10 +106,13 @@ def check_change_brightness(answer: Any) -> None:
         raise Hint("Several of the 256 images have the same factor: each should have its own.")
     if torch.equal(found, again):
         raise Hint("Two calls give the same factors: does the function set a seed?")
-    for values, low, high in [(factors, 0.7, 1.3), (narrow.flatten(1), 2.0, 2.5)]:
+    for values, low, high in [
+        (factors, 0.7, 1.3),
+        ((narrow / images[:100]).flatten(1), 2.0, 2.5),
+    ]:
         smallest, largest, margin = values.min(), values.max(), 0.1 * (high - low)
         extent = f"With low={low} and high={high}, the factors are {smallest:.2f} to {largest:.2f}"
-        if smallest < low or largest > high:
+        if smallest < low - 1e-5 or largest > high + 1e-5:
             raise Hint(f"{extent}: they should stay between low and high.")
         if smallest > low + margin or largest < high - margin:
             raise Hint(f"{extent} only: they should cover the whole range.")

@@ -41,7 +41,7 @@ def check_balanced_folds(answer: Any) -> None:
                     f"For {case}, the training set of fold {number} has {shares:.0%} defective "
                     "cells; it should have 50 %. Repeat cells of the rarer class."
                 )
-            if len(set(train.tolist())) < count - math.ceil(count / 4) - 1:
+            if len(np.unique(train)) < count - math.ceil(count / 4) - 1:
                 raise Hint(f"For {case}, cells are missing in the training set of fold {number}.")
 
 
@@ -89,10 +89,11 @@ def check_cells_needed(answer: Any) -> None:
         wanted = _needed(accuracy, reference)
         if not is_number(plain(value)):
             raise Hint(f"For {accuracy} and {reference} a number is expected, not {short(value)}.")
-        if abs(value - wanted) <= 1:  # whether the interval may touch the reference
+        if same(value, wanted):
             continue
         gap = accuracy - reference
         mistakes = [
+            (wanted - 1, "with this n, the interval still contains the reference: round up."),
             (-wanted, "the square of the difference is never negative."),
             (_needed(reference, accuracy), "the interval is around the accuracy."),
             (_needed(accuracy, reference, 1), "the factor 1.96 is missing."),

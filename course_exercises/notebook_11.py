@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from course_exercises.checks import Hint, NotTried, call, close, exercise, kind, short
-from course_exercises.reports import is_number, report_of, require_word
+from course_exercises.reports import is_count, is_number, report_of, require_word
 
 # 11.1: from patches to images
 
@@ -139,8 +139,9 @@ def check_resize_positions(answer: Any) -> None:
             "Neighbors have equal values, or the order is reversed: a value that grows along the "
             'rows should grow in the result, too. Use mode="bicubic" or "bilinear".'
         )
-    again = call(answer, positions.clone(), side, show=f"{tuple(positions.shape)}, new_side={side}")
-    _require_shape(again, positions, f"new_side={side}, the old side")
+    positions = positions[:, :10]  # as if from 3 x 3 patches
+    again = call(answer, positions.clone(), 3, show=f"{tuple(positions.shape)}, new_side=3")
+    _require_shape(again, positions, "new_side=3, the old side")
     if not close(again, positions, 1e-4):
         raise Hint("For the old side, the result should be the same position embeddings.")
 
@@ -163,6 +164,12 @@ def check_my_ablation(answer: Any) -> None:
         raise Hint(f"The ViT has no setting {unknown[0]!r}; there are {', '.join(CHANGES)}.")
     if change in TRIED:
         raise Hint(f"Section 6 tried {change} already: change another setting.")
+    [(name, value)] = change.items()
+    if not is_number(value, 0) or value == 0 or (name != "pos_std" and not is_count(value)):
+        raise Hint(f'"{name}" should be a positive number, not {short(value)}.')
+    setting = {"dim": 48, "heads": 4, "depth": 4} | change  # the default parameters
+    if setting["dim"] % setting["heads"] or (name == "depth" and value <= 4):
+        raise Hint(f"{change} does not fit: dim is a multiple of heads, depth is larger than 4.")
     if type(ends) not in (tuple, list) or len(ends) != 2 or not all(map(is_number, ends)):
         raise Hint(f'"interval" should be two numbers, its ends, not {short(ends)}.')
     low, high = ends

@@ -104,8 +104,8 @@ def claims(
     if not all(seed.isdecimal() for seed in seeds.split()):
         raise CourseError(f'--seeds must be numbers, for example "0 1 2", not {seeds!r}.')
     table = check_claims(names or (), [int(seed) for seed in seeds.split()], jobs)
-    print(table.replace({True: "ok", False: "FAILED"}).to_string())
-    raise typer.Exit(int(not table.all(axis=None)))
+    print(table.replace({True: "ok", False: "FAILED"}).to_string(na_rep=""))
+    raise typer.Exit(int(table.eq(False).any(axis=None)))
 
 
 @app.command("list")

@@ -100,7 +100,8 @@ def check_claims(names: Sequence[str], seeds: Sequence[int], jobs: int = 1) -> p
     """Execute notebooks with their claims, once per seed, and print failures.
 
     Returns:
-        Whether each claim held: one row per notebook and claim, one column per seed.
+        Whether each claim held: one row per notebook and claim, one column per seed; NaN for the
+        stored outputs if the seed is another one.
     """
     # Not at the top: each claim imports this module in the kernel of a notebook.
     from tools.run import Run, run_all
@@ -122,4 +123,4 @@ def check_claims(names: Sequence[str], seeds: Sequence[int], jobs: int = 1) -> p
             table.loc[f"{stem[:2]} {name}", seed] = not problem
             if problem:
                 print(f"{stem[:2]} {name}, seed {seed}: {problem}")
-    return table.astype(bool)
+    return table

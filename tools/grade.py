@@ -1,8 +1,9 @@
 """Grade submitted notebooks: execute each of them with the course's own checks.
 
-A submission runs as a whole, with the tiny parameters of its notebook: what passes in the notebook
-passes here. A cell that hangs or kills the kernel does not affect other exercises: it is left out,
-and the notebook runs again. Submissions are untrusted code that runs with all your permissions.
+A submission runs as a whole, with the tiny parameters of its notebook: a function or a number that
+passes in the notebook passes here. A cell that hangs or kills the kernel does not affect other
+exercises: it is left out, and the notebook runs again. Submissions are untrusted code that runs
+with all your permissions.
 """
 
 import logging
@@ -42,7 +43,7 @@ MIME = "application/vnd.course.verdict+json"
 # A single expression without imports: it does not change variables of the submission.
 JUDGE = (
     f"get_ipython().display_pub.publish({{{{'{MIME}': "
-    "vars(__import__('course_exercises').examine('{name}', {variable}))}})"
+    "__import__('course_exercises').examine('{name}', {variable}).__dict__}})"
 )
 
 
@@ -69,6 +70,11 @@ def grade_folder(
         notebook_seconds: Time limit per notebook.
     """
     submissions, remarks = find_submissions(folder)
+    students = {submission.student for submission in submissions}
+    if len(students) == 1 < len({submission.path.parent for submission in submissions}):
+        remarks.append(
+            f"All notebooks count as those of {students.pop()}: grade its folder instead."
+        )
     output.mkdir(parents=True, exist_ok=True)
     bundled = [name for name, entry in CATALOG.items() if entry["network"] == "not needed"]
     datasets = [prepare_dataset(name) for name in bundled]
@@ -102,8 +108,11 @@ def find_submissions(folder: Path) -> tuple[list[Submission], list[str]]:
     course = {path.stem: nbformat.read(path, 4) for path in notebooks.find_notebooks()}
     stems = {stem[:2]: stem for stem, nb in course.items() if notebooks.tagged_cells(nb, "check")}
     submissions, remarks = [], []
-    for path in sorted(folder.rglob("[!.]*.ipynb")):
+    for path in sorted(path for path in folder.rglob("[!.]*") if path.is_file()):
         if {".ipynb_checkpoints", "__MACOSX"} & {*path.parts}:
+            continue
+        if path.suffix.lower() != ".ipynb":
+            remarks.append(f"{display_path(path)} is not a notebook (.ipynb).")
             continue
         try:
             nb = nbformat.reads(path.read_text("utf-8-sig"), 4)
@@ -124,7 +133,8 @@ def find_submissions(folder: Path) -> tuple[list[Submission], list[str]]:
 def number_of(nb: NotebookNode, path: Path) -> str:
     """Return the number of the notebook, from its title, a check, or the file name."""
     text = "\n".join(cell.source for cell in nb.cells)
-    found = re.search(r"""^(?:# |check\(["'])(\d\d)\.""", text, re.MULTILINE)
+    found = re.search(r"""^check\(["'](\d\d)\.""", text, re.MULTILINE)
+    found = found or re.search(r"^# (\d\d)\. ", text, re.MULTILINE)
     found = found or re.search(r"(?<!\d)(\d\d)(?!\d)", path.stem)
     return found[1] if found else ""
 
@@ -162,7 +172,7 @@ def _insert_check(nb: NotebookNode, name: str, variable: str) -> None:
 
     A check that was removed is added at the end, since no other cell changes an answer.
     """
-    call = re.compile(rf"""^check\(\s*["']{re.escape(name)}["'][^)]*\)""", re.MULTILINE)
+    call = re.compile(rf"""^check\(\s*["']{re.escape(name)}["'][^)]*\).*$""", re.MULTILINE)
     places = [
         i
         for i, cell in enumerate(nb.cells)

@@ -36,7 +36,10 @@ def enter_points(exported: Path, grades: Path, target: Path) -> list[str]:
     separator = max(",;\t", key=text.partition("\n")[0].count)
     header, *rows = csv.reader(io.StringIO(text), delimiter=separator) if text else [[]]
     if not any(set(names) <= set(header) for names in NAMES):
-        raise CourseError(f"{exported.name} is not a gradebook exported from Moodle or Canvas.")
+        raise CourseError(
+            f"{exported.name} is not a gradebook exported from Moodle or Canvas in English (its "
+            "first line names the columns: Student, or First name and Last name)."
+        )
     people = [identities(dict(zip(header, row, strict=False))) for row in rows]
     entered: dict[tuple[int, int], int] = {}
     remarks, matched = [], 0
@@ -58,6 +61,7 @@ def enter_points(exported: Path, grades: Path, target: Path) -> list[str]:
                     "with this name, and export the gradebook again."
                 )
     for (row, column), value in entered.items():
+        rows[row] += [""] * (column + 1 - len(rows[row]))
         rows[row][column] = str(value)
     with target.open("w", encoding="utf-8", newline="") as file:
         file.write(mark)
@@ -68,13 +72,19 @@ def enter_points(exported: Path, grades: Path, target: Path) -> list[str]:
 
 def read_points(grades: Path) -> dict[str, dict[str, int]]:
     """Return the points of each student in `grades.csv`, by the number of the notebook."""
-    students = {}
-    for row in csv.DictReader(io.StringIO(grades.read_text("utf-8-sig"))):
-        points: dict[str, int] = {}
-        for name, value in row.items():
-            if re.fullmatch(r"\d\d\.\d+", name) and value:
-                points[name[:2]] = points.get(name[:2], 0) + int(value)
-        students[row["student"]] = points
+    table = csv.DictReader(io.StringIO(grades.read_text("utf-8-sig")))
+    exercises = [name for name in table.fieldnames or () if re.fullmatch(r"\d\d\.\d+", name)]
+    students: dict[str, dict[str, int]] = {}
+    try:
+        for row in table:
+            points = students[row["student"]] = {}
+            for name in exercises:
+                if row[name]:
+                    points[name[:2]] = points.get(name[:2], 0) + int(row[name])
+    except (KeyError, ValueError):
+        exercises = []
+    if not exercises:
+        raise CourseError(f"{grades.name} was changed, perhaps by a spreadsheet. Grade again.")
     return students
 
 

@@ -50,7 +50,8 @@ class Address:
     def site(self) -> str:
         """Where .github/workflows/site.yml publishes the website."""
         owner, name = self.repository.split("/")
-        return f"https://{owner.lower()}.github.io/{name}/"
+        host = f"{owner.lower()}.github.io"
+        return f"https://{host}/" if name.lower() == host else f"https://{host}/{name}/"
 
     def links(self, path: str) -> dict[str, str]:
         """The links that open a notebook in Colab, Kaggle and Binder."""

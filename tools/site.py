@@ -23,7 +23,7 @@ from course_utils.paths import output_folder
 from tools.cheat_sheet import print_pdf
 from tools.notebooks import ROOT, find_notebooks, title
 from tools.screenshots import CHROMIUM
-from tools.slides import write_slides
+from tools.slides import pictures, write_slides
 
 PACKAGES = ("course_utils", "course_exercises", "image_classifier")
 INTERNAL = re.compile(r".*\.(_.*|notebook_\d\d)")  # the checks of the exercises contain hints
@@ -126,8 +126,7 @@ def with_site_anchors(text: str) -> str:
 def place_figures(nb: NotebookNode, stem: str, folder: Path) -> None:
     """Write the figures of a notebook as files; replace them with images that have alt texts."""
     folder.mkdir(exist_ok=True)
-    outputs = [output for cell in nb.cells for output in cell.get("outputs", [])]
-    figures = [output for output in outputs if "image/png" in output.get("data", {})]
+    figures = [figure for cell in nb.cells for figure in pictures(cell)]
     for number, output in enumerate(figures, start=1):
         file = folder / f"{stem}-{number}.png"
         file.write_bytes(base64.b64decode(output.data["image/png"]))

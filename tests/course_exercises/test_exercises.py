@@ -121,6 +121,17 @@ def size_after(size, layers):
     return size
 
 
+def rows_in_percent(matrix):
+    return 100 * matrix / matrix.sum(dim=1, keepdim=True)
+
+
+def accuracy_per_image(model, loader):
+    model.eval()
+    with torch.no_grad():
+        correct = sum(((model(images) > 0) == labels).sum() for images, labels in loader)
+    return correct / len(loader.dataset)
+
+
 def leaked(train, test):
     copies = (test[:, None] == train[None]).flatten(2).all(dim=2).any(dim=1)
     return copies.nonzero()[:, 0]
@@ -150,9 +161,11 @@ def test_reports_may_hold_numbers_of_numpy_and_torch(name, library):
 @pytest.mark.parametrize(
     ("name", "answer"),
     [
+        ("00.3", accuracy_per_image),
         ("01.4", leaked),
         ("02.1", lambda size, layers: np.int64(size_after(size, layers))),
         ("03.3", lambda step, peak, warmup: np.float32(peak) * np.minimum((step + 1) / warmup, 1)),
+        ("05.2", lambda matrix: rows_in_percent(torch.as_tensor(matrix).float())),
         ("07.4", lambda indices, rank, world_size: torch.tensor(indices[rank::world_size])),
     ],
 )

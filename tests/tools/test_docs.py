@@ -10,10 +10,10 @@ import nbformat
 import pytest
 from chromium import in_a_browser
 from documents import ROOT
+from reading import estimate_minutes
 
 from tools.cheat_sheet import print_pdf
 from tools.notebooks import NOTEBOOKS, sections, title
-from tools.reading import estimate_minutes
 
 SHEET = (ROOT / "docs" / "cheat_sheet.md").read_text("utf-8")
 PHOTOS = ROOT / "tests" / "fixtures" / "photos"

@@ -8,12 +8,12 @@ import nbformat
 import pytest
 import typer
 from documents import ROOT, commands
+from reading import estimate_minutes
 
 from course_utils.catalog import CATALOG
 from image_classifier.__main__ import cli
 from tools import __main__ as tools_cli
 from tools.notebooks import parameters, title
-from tools.reading import estimate_minutes
 
 README = (ROOT / "README.md").read_text("utf-8")
 TOOLS = tools_cli.app

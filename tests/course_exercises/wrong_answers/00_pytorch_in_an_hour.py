@@ -148,7 +148,7 @@ def accuracy(model, loader):
 def accuracy(model, loader):
     model.eval()
     correct = sum(((model(images) > 0) == labels).sum().item() for images, labels in loader)
-    return correct / (len(loader) * len(loader[0][1]))
+    return correct / (len(loader) * loader.batch_size)
 
 
 # %% 00.3: the last batch alone

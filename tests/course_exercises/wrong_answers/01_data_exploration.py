@@ -290,6 +290,10 @@ digit_augmentation = v2.RandomAffine(180, translate=(0.1, 0.1))
 # %% 01.3: hardly ever rotated
 digit_augmentation = v2.RandomCrop(28, padding=3)
 
+# %% 01.3: nearly the same angle
+digit_augmentation = v2.Compose([v2.RandomRotation((30, 30)), v2.RandomCrop(28, padding=2)])
+
+
 # %% 01.3: hardly ever shifted
 digit_augmentation = v2.RandomRotation(20)
 

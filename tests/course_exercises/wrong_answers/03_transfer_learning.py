@@ -39,6 +39,17 @@ def head_epoch(net, batches, optimizer):
     return net
 
 
+# %% 03.2: one step per batch
+def head_epoch(net, batches, optimizer):
+    net.train()
+    net.backbone.requires_grad_(False).eval()
+    pixels, labels = batches[0]
+    optimizer.zero_grad()
+    nn.functional.cross_entropy(net(pixels), labels).backward()
+    optimizer.step()
+    return net
+
+
 # %% 03.2: statistics of the batch
 def head_epoch(net, batches, optimizer):
     net.backbone.requires_grad_(False)

@@ -246,6 +246,15 @@ my_study = {
     "verdict": "better",
 }
 
+# %% 04.5: the numbers of the example
+my_study = {
+    "change": "width=16 instead of 8",
+    "baseline": [0.71, 0.72, 0.73, 0.74, 0.75],
+    "changed": [0.70, 0.72, 0.74, 0.76, 0.78],
+    "verdict": "not decided",
+}
+
+
 # %% 04.5: look at the sign
 my_study = {
     "change": "a quarter of the images",

@@ -36,6 +36,13 @@ def cells_needed(accuracy, reference):
     return math.ceil(accuracy * (1 - accuracy) / (accuracy - reference) ** 2)
 
 
+# %% 10.2: round up
+def cells_needed(accuracy, reference):
+    if accuracy == reference:
+        return math.inf
+    return int(1.96**2 * accuracy * (1 - accuracy) / (accuracy - reference) ** 2)
+
+
 # %% 10.2: the interval is around the accuracy
 def cells_needed(accuracy, reference):
     return math.ceil(1.96**2 * reference * (1 - reference) / (accuracy - reference) ** 2)

@@ -68,6 +68,13 @@ def head_attention(q, k, v):
     return v
 
 
+# %% 11.3: new_side=3
+def resize_positions(pos_embed, new_side):
+    grid = pos_embed[:, 1:17].transpose(1, 2).unflatten(2, (4, 4))
+    grid = F.interpolate(grid, (new_side, new_side), mode="bicubic")
+    return torch.cat([pos_embed[:, :1], grid.flatten(2).transpose(1, 2)], dim=1)
+
+
 # %% 11.3: should be unchanged
 def resize_positions(pos_embed, new_side):
     side = round((pos_embed.shape[1] - 1) ** 0.5)
@@ -118,6 +125,23 @@ my_ablation = {
     "interval": (0.0, 0.02),
     "conclusion": "undecided",
 }
+
+# %% 11.4: does not fit
+my_ablation = {
+    "change": {"dim": 50},
+    "difference": -0.05,
+    "interval": (-0.06, -0.04),
+    "conclusion": "worse",
+}
+
+# %% 11.4: should be a positive number
+my_ablation = {
+    "change": {"heads": "many"},
+    "difference": -0.05,
+    "interval": (-0.06, -0.04),
+    "conclusion": "worse",
+}
+
 
 # %% 11.4: change another setting
 my_ablation = {
