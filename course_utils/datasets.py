@@ -152,7 +152,7 @@ class InMemoryDataset(Dataset):
             probe = F.pil_to_tensor(resize(Image.fromarray(noise).convert(dataset.mode)))
             file = Path(cache, f"{_fingerprint(paths, dataset.mode, probe.tolist())}.npy")
             if not file.exists():
-                _write_images(decode_all(), (len(dataset), *probe.shape), file)
+                _write_images(decode_all(), (len(dataset), *decode(paths[0]).shape), file)
             images = torch.from_numpy(np.load(file, mmap_mode="c"))  # copy-on-write
         return cls(images, torch.tensor(dataset.targets), dataset.classes, **transforms)
 
@@ -171,7 +171,10 @@ def _write_images(images: Iterable[Tensor], shape: tuple[int, ...], file: Path) 
         with open(Path(folder, file.name), "wb") as stream:
             header = {"descr": "|u1", "fortran_order": False, "shape": shape}
             np.lib.format.write_array_header_1_0(stream, header)
-            stream.writelines(image.numpy().tobytes() for image in images)
+            for image in images:
+                if image.shape != shape[1:]:
+                    raise ValueError(f"Images have shapes {shape[1:]} and {tuple(image.shape)}.")
+                stream.write(image.numpy().tobytes())
         os.replace(Path(folder, file.name), file)
 
 

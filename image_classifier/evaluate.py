@@ -59,7 +59,10 @@ def evaluate_files(
     digests: Sequence[str],
     leave_out: Sequence[str],
 ) -> Evaluation:
-    """Evaluate image files, except those with a digest in `leave_out`; match classes by name."""
+    """Evaluate image files, except copies and those with a digest in `leave_out`.
+
+    Classes are matched by name.
+    """
     names = [printable(name) for name in files.classes]
     if unknown := sorted(set(names) - set(classifier.classes)):
         raise DataError(
@@ -67,7 +70,8 @@ def evaluate_files(
             f"{', '.join(classifier.classes)}."
         )
     unwanted = set(leave_out)
-    held_out = [index for index, digest in enumerate(digests) if digest not in unwanted]
+    first = {digest: index for index, digest in reversed([*enumerate(digests)])}
+    held_out = sorted(index for digest, index in first.items() if digest not in unwanted)
     if not held_out:
         raise DataError(
             f"The classifier was trained on all of these {len(digests)} images: evaluate it on "

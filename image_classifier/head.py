@@ -55,7 +55,8 @@ def fit_head(
     x = (standardized if basis is None else standardized @ basis).numpy()
     y = targets.numpy()
     is_val = np.arange(len(y)) >= len(y) - (num_val or 0)
-    chosen = sample_indices(2 * y + is_val, MAX_IMAGES, seed)
+    sampled = sample_indices(2 * y + is_val, MAX_IMAGES, seed)
+    chosen = np.union1d(sampled, np.flatnonzero(is_val))  # predicting them takes no time
     if num_val is None:
         folds = min(5, np.bincount(y[chosen]).min())
         cv = StratifiedKFold(folds, shuffle=True, random_state=seed)

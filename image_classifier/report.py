@@ -42,7 +42,7 @@ class Evaluation:
     classes: list[str]
     targets: Tensor  # class indices, (count,)
     probabilities: Tensor  # (count, classes)
-    left_out: int = 0  # images in the same folder that the classifier was trained on
+    left_out: int = 0  # images that the classifier was trained on, and copies
 
     @property
     def predictions(self) -> Tensor:
@@ -76,7 +76,7 @@ class Evaluation:
 
 def describe(values: pd.Series) -> str:
     """Describe accuracy and macro F1, with their intervals, in words."""
-    left_out = f"; {values['left out']:.0f} images of the training run were left out"
+    left_out = f"; left out: {values['left out']:.0f} images of the training run, or copies"
     return (
         f"accuracy {values['accuracy']:.3f} on {values['images']:.0f} test images (95 % interval "
         f"{values['accuracy low']:.3f} to {values['accuracy high']:.3f}), macro F1 "

@@ -127,7 +127,7 @@ def save_mistakes(
     Returns:
         For the template: the images, and limit and colors of the color bar if there are maps.
     """
-    for path in output.glob("mistake-*.jpg"):  # of an earlier report
+    for path in output.glob("mistake-[0-9][0-9].jpg"):  # of an earlier report
         path.unlink()
     mistakes = mistakes.head(EXPLAINED)
     if mistakes.empty:

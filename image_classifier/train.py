@@ -54,8 +54,8 @@ def train_classifier(
 
     A logistic regression is fitted to the features of a pretrained backbone. Its regularization,
     the temperature and the threshold are selected on the folder's validation set if it has at least
-    100 images, else by cross-validation. After fine-tuning, temperature and threshold are selected
-    on the validation set. Of identical files, only the first is used. The test set is used once.
+    100 images, else by cross-validation. Successful fine-tuning selects temperature and threshold
+    on the validation set. Of identical files, only the first is used; the test set is used once.
 
     Args:
         data: A folder with one subfolder per class, split or not, or a name from the catalog.
@@ -70,6 +70,8 @@ def train_classifier(
     Returns:
         The classifier, on the CPU, and its metrics on the test set.
     """
+    if resume and not fine_tune_epochs:
+        raise DataError("--resume continues fine-tuning: add --fine-tune and the number of epochs.")
     seed_everything(seed)
     refuse_inside(output, find_dataset(data))
     splits = load_splits(data, mode="RGB", seed=seed)
@@ -81,36 +83,39 @@ def train_classifier(
     classifier.trained_on = sorted({*train.digests, *val.digests})
     # Copies in several folds would make cross-validation too optimistic.
     distinct, held_out = train.distinct(), val.distinct(train.digests)
-    if not held_out.paths or set(test.digests) <= set(classifier.trained_on):
+    has_val = bool(held_out.paths) or not fine_tune_epochs  # else folds replace them
+    if not has_val or set(test.digests) <= set(classifier.trained_on):
         raise DataError(
-            f"All {'test' if held_out.paths else 'validation'} images are copies of training "
-            "images. Run `python -m image_classifier prepare FOLDER`, which leaves copies out."
+            f"All {'test' if has_val else 'validation'} images are copies of training images. "
+            "Remove copies, for example with `python -m image_classifier prepare FOLDER`."
         )
     _choose_resize_mode(classifier, distinct, seed)
-    method, history = "frozen backbone", None
+    method, history, is_improved = "frozen backbone", None, False
     if fine_tune_epochs:
         head = _fit(classifier, distinct, None, seed)
         parts = [(part.digests, part.files.targets) for part in (distinct, held_out)]
         settings = backbone, image_size, classifier.resize_mode, fine_tune_epochs, seed, parts
-        checkpoint = _checkpoint(output, resume, settings)
+        checkpoint = _checkpoint(output, resume, (settings, rank_and_world_size()[1]))
         history, is_improved = fine_tune(
             classifier, distinct.files.samples, held_out.files.samples, fine_tune_epochs,
             checkpoint, resume, seed,
         )  # fmt: skip
-        features = readable_features(classifier, held_out.paths, held_out.digests)
-        logits, targets = classifier.logits(features), torch.tensor(held_out.files.targets)
         result = "" if is_improved else ", discarded since it did not improve the accuracy"
         method = f"fine-tuning of all layers for {fine_tune_epochs} epochs{result}"
     else:
-        has_val = {"val", "test"} <= split_folders(find_dataset(data)).keys()
-        by_val = has_val and len(held_out.paths) >= MIN_VAL
+        is_given = {"val", "test"} <= split_folders(find_dataset(data)).keys()
+        by_val = is_given and len(held_out.paths) >= MIN_VAL
         head = _fit(classifier, distinct, held_out, seed, by_val)
-        logits, targets = head.logits, head.targets
+    logits, targets = head.logits, head.targets
+    if is_improved:
+        features = readable_features(classifier, held_out.paths, held_out.digests)
+        logits, targets = classifier.logits(features), torch.tensor(held_out.files.targets)
     _set_confidence(classifier, logits, targets, target_accuracy)
     evaluation = evaluate_files(classifier, test.files, test.digests, classifier.trained_on)
     name = printable(find_dataset(data).resolve().name)
     classifier.to("cpu").eval().about = {
-        "data": f"{name}, {len(train.files)} training and {len(val.files)} validation images",
+        "data": f"{name}, {len(distinct.files)} training and {len(held_out.files)} validation "
+        "images, without copies",
         "test": describe(evaluation.metrics),
         "training": f"{backbone} pretrained on ImageNet; logistic regression with C = "
         f"{head.C:.2g}; {method}; seed {seed}",
@@ -119,7 +124,7 @@ def train_classifier(
         save_classifier(classifier, output / MODEL_FILE)
         _write_split(output / "split.csv", data, {"train": train, "val": val, "test": test})
         write_report(output, classifier, evaluation, f"Trained on {name}", history)
-        for path in output.glob("checkpoint-*.pt"):
+        for path in _checkpoints(output):
             path.unlink()
     return classifier, evaluation.metrics
 
@@ -153,7 +158,7 @@ def _fit(
     if counts.min() < 2:  # for cross-validation
         name = classifier.classes[counts.argmin()]
         raise DataError(
-            f"Class {name!r} has one training image (copies do not count), but needs at least two."
+            f"Class {name!r} needs two training images that differ, but has {counts.min()}."
         )
     heads = [fit_head(features, targets, seed, num_val) if is_main_process() else None]
     if dist.is_initialized():
@@ -189,10 +194,16 @@ def _choose_resize_mode(classifier: ImageClassifier, train: Part, seed: int) -> 
     classifier.resize_mode = "crop" if is_better else "squash"
 
 
+def _checkpoints(output: Path) -> list[Path]:
+    """List the checkpoints of interrupted runs."""
+    return list(output.glob(f"checkpoint-{'[0-9a-f]' * 8}-*.pt"))
+
+
 def _checkpoint(output: Path, resume: bool, settings: object) -> Path:
     """Return the checkpoint of a run with these settings; refuse to resume another run."""
     key = hashlib.sha256(repr(settings).encode()).hexdigest()[:8]
-    if resume and any(output.glob("checkpoint-*")) and not any(output.glob(f"checkpoint-{key}-*")):
+    found = _checkpoints(output)
+    if resume and found and not any(key in path.name for path in found):
         raise DataError(
             "The interrupted run had other images or options. Start again without --resume."
         )

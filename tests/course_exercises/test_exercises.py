@@ -129,7 +129,7 @@ def accuracy_per_image(model, loader):
     model.eval()
     with torch.no_grad():
         correct = sum(((model(images) > 0) == labels).sum() for images, labels in loader)
-    return correct / len(loader.dataset)
+    return correct.item() / len(loader.dataset)
 
 
 def leaked(train, test):

@@ -293,6 +293,11 @@ class TestCache:
             kept = decode(smooth, tmp_path / "cache", resize)
             assert torch.equal(kept.images, decode(smooth, resize=resize).images)
 
+    def test_the_size_is_that_of_the_images(self, smooth, tmp_path):
+        """Defect: it was that of an image of 97 x 61 pixels."""
+        kept = decode(smooth, tmp_path / "cache", v2.Resize(24))
+        assert torch.equal(kept.images, decode(smooth, resize=v2.Resize(24)).images)
+
     def test_writing_to_the_images_does_not_change_the_file(self, smooth, tmp_path):
         first = decode(smooth, tmp_path / "cache")
         before = first.images.clone()

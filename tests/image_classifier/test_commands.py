@@ -79,7 +79,7 @@ def test_fine_tuning_needs_two_training_images_per_class(photos, tmp_path, run):
             shutil.copy(path, tmp_path / "few" / folder.name)
     words = ["train", tmp_path / "few", "--output", tmp_path / "model", "--image-size", 64]
     result = run(*words, "--fine-tune", 1)
-    assert result.code == 2 and "has one training image" in result.err
+    assert result.code == 2 and "needs two training images that differ, but has 1" in result.err
     assert run(*words).code == 0
 
 

@@ -54,7 +54,7 @@ def test_a_rare_class_among_many_images_is_in_the_sample(monkeypatch):
     assert len(fit_head(*sample(52, 4, 3, seed=0)).targets) == 50
 
 
-def test_a_validation_set_replaces_cross_validation():
+def test_a_validation_set_replaces_cross_validation(monkeypatch):
     """Images of one object in several folds would make it too optimistic; see README."""
     features, targets = sample(60, 2, 0, seed=0, features=200)  # random labels
     val_features, val_targets = sample(30, 2, 0, seed=1, features=200)
@@ -62,6 +62,8 @@ def test_a_validation_set_replaces_cross_validation():
     with_val = torch.cat([features, val_features]), torch.cat([targets, val_targets])
     head, without = fit_head(*with_val, num_val=30), fit_head(*with_val)
     assert head.targets.tolist() == val_targets.tolist() and head.logits.shape == (30, 2)
+    monkeypatch.setattr(module, "MAX_IMAGES", 60)
+    assert len(fit_head(*with_val, num_val=30).targets) == 30
     assert head.C == min(module.C_VALUES) < without.C
     one, other = (log_losses(h.logits, h.targets).mean() for h in (head, without))
     assert other < 0.4 < 0.65 < one
