@@ -31,6 +31,11 @@ class LinearHead:
     logits: Tensor  # of held-out images, (count, classes)
     targets: Tensor  # (count,)
 
+    @property
+    def about(self) -> str:
+        """The method in words."""
+        return f"logistic regression with C = {self.C:.2g}"
+
     def copy_to(self, layer: nn.Linear) -> None:
         """Copy weight and bias to a layer."""
         with torch.no_grad():

@@ -8,6 +8,7 @@ import os
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -81,49 +82,30 @@ def train_classifier(
     train, val, test = (Part(splits[name]) for name in SPLITS)
     classifier.to(best_device())
     classifier.trained_on = sorted({*train.digests, *val.digests})
-    # Copies in several folds would make cross-validation too optimistic.
-    distinct, held_out = train.distinct(), val.distinct(train.digests)
-    has_val = bool(held_out.paths) or not fine_tune_epochs  # else folds replace them
-    if not has_val or set(test.digests) <= set(classifier.trained_on):
-        raise DataError(
-            f"All {'test' if has_val else 'validation'} images are copies of training images. "
-            "Remove copies, for example with `python -m image_classifier prepare FOLDER`."
-        )
+    distinct, held_out = _without_copies(train, val, test, needs_val=fine_tune_epochs > 0)
     _choose_resize_mode(classifier, distinct, seed)
-    method, history, is_improved = "frozen backbone", None, False
     if fine_tune_epochs:
-        head = _fit(classifier, distinct, None, seed)
-        parts = [(part.digests, part.files.targets) for part in (distinct, held_out)]
-        settings = backbone, image_size, classifier.resize_mode, fine_tune_epochs, seed, parts
-        checkpoint = _checkpoint(output, resume, (settings, rank_and_world_size()[1]))
-        history, is_improved = fine_tune(
-            classifier, distinct.files.samples, held_out.files.samples, fine_tune_epochs,
-            checkpoint, resume, seed,
-        )  # fmt: skip
-        result = "" if is_improved else ", discarded since it did not improve the accuracy"
-        method = f"fine-tuning of all layers for {fine_tune_epochs} epochs{result}"
+        fitted = _fit_and_fine_tune(
+            classifier, distinct, held_out, fine_tune_epochs, output, resume, seed
+        )
     else:
-        is_given = {"val", "test"} <= split_folders(find_dataset(data)).keys()
-        by_val = is_given and len(held_out.paths) >= MIN_VAL
+        has_val = {"val", "test"} <= split_folders(find_dataset(data)).keys()
+        by_val = has_val and len(held_out.paths) >= MIN_VAL
         head = _fit(classifier, distinct, held_out, seed, by_val)
-    logits, targets = head.logits, head.targets
-    if is_improved:
-        features = readable_features(classifier, held_out.paths, held_out.digests)
-        logits, targets = classifier.logits(features), torch.tensor(held_out.files.targets)
-    _set_confidence(classifier, logits, targets, target_accuracy)
+        fitted = Fitted(f"frozen backbone, {head.about}", head.logits, head.targets)
+    _set_confidence(classifier, fitted.logits, fitted.targets, target_accuracy)
     evaluation = evaluate_files(classifier, test.files, test.digests, classifier.trained_on)
     name = printable(find_dataset(data).resolve().name)
     classifier.to("cpu").eval().about = {
         "data": f"{name}, {len(distinct.files)} training and {len(held_out.files)} validation "
         "images, without copies",
         "test": describe(evaluation.metrics),
-        "training": f"{backbone} pretrained on ImageNet; logistic regression with C = "
-        f"{head.C:.2g}; {method}; seed {seed}",
+        "training": f"{backbone} pretrained on ImageNet; {fitted.method}; seed {seed}",
     }
     if is_main_process():
         save_classifier(classifier, output / MODEL_FILE)
         _write_split(output / "split.csv", data, {"train": train, "val": val, "test": test})
-        write_report(output, classifier, evaluation, f"Trained on {name}", history)
+        write_report(output, classifier, evaluation, f"Trained on {name}", fitted.history)
         for path in _checkpoints(output):
             path.unlink()
     return classifier, evaluation.metrics
@@ -144,6 +126,58 @@ class Part:
         """Select the first of identical files, except those with a digest in `others`."""
         first = {digest: index for index, digest in reversed([*enumerate(self.digests)])}
         return self.subset(sorted(first[digest] for digest in first.keys() - set(others)))
+
+
+class Fitted(NamedTuple):
+    """How a classifier was fitted, and its predictions of held-out images."""
+
+    method: str
+    logits: Tensor  # (count, classes)
+    targets: Tensor  # (count,)
+    history: pd.DataFrame | None = None
+
+
+def _without_copies(train: Part, val: Part, test: Part, needs_val: bool) -> tuple[Part, Part]:
+    """Return the distinct images of train, and those of val that are not in train.
+
+    Copies in several folds would make cross-validation too optimistic.
+    """
+    distinct, held_out = train.distinct(), val.distinct(train.digests)
+    only_copies = "test" if set(test.digests) <= {*train.digests, *val.digests} else ""
+    if needs_val and not held_out.paths:
+        only_copies = "validation"
+    if only_copies:
+        raise DataError(
+            f"All {only_copies} images are copies of training images. Remove copies, for example "
+            "with `python -m image_classifier prepare FOLDER`."
+        )
+    return distinct, held_out
+
+
+def _fit_and_fine_tune(
+    classifier: ImageClassifier,
+    train: Part,
+    val: Part,
+    epochs: int,
+    output: Path,
+    resume: bool,
+    seed: int,
+) -> Fitted:
+    """Fit the head, fine-tune all layers, and keep the result if the accuracy improves."""
+    head = _fit(classifier, train, None, seed)
+    parts = [(part.digests, part.files.targets) for part in (train, val)]
+    size, mode = classifier.image_size, classifier.resize_mode
+    settings = classifier.backbone, size, mode, epochs, seed, parts, rank_and_world_size()[1]
+    checkpoint = _checkpoint(output, resume, settings)
+    history, is_improved = fine_tune(
+        classifier, train.files.samples, val.files.samples, epochs, checkpoint, resume, seed
+    )
+    method = f"{head.about}; fine-tuning of all layers for {epochs} epochs"
+    if not is_improved:
+        method += ", discarded since it did not improve the accuracy"
+        return Fitted(method, head.logits, head.targets, history)
+    logits = classifier.logits(readable_features(classifier, val.paths, val.digests))
+    return Fitted(method, logits, torch.tensor(val.files.targets), history)
 
 
 def _fit(
