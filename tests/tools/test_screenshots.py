@@ -75,8 +75,7 @@ def logs(tmp_path_factory):
 
 @in_a_browser
 @pytest.mark.thorough
-def test_pictures_of_small_logs(logs, tmp_path, monkeypatch):
-    monkeypatch.setattr("tools.screenshots.SETTLED", 500)  # milliseconds
+def test_pictures_of_small_logs(logs, tmp_path):
     files = take_pictures(logs, tmp_path)
     assert [file.stem for file in files] == [f"06_{name}" for name in PICTURES]
     for file in files:
