@@ -2,6 +2,7 @@
 
 from collections import OrderedDict
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -80,7 +81,6 @@ def check_head_epoch(answer: Any) -> None:
         raise NotTried("the weights of the backbone stay, its batch norm's running mean moves")
     if result is not net:
         raise Hint("The function should return the network that it was given.")
-    trained = _epoch(_right_epoch)[0].state_dict()
     changed = {name for name, value in before.items() if not torch.equal(after[name], value)}
     if any(parameter.requires_grad for parameter in net.backbone.parameters()):
         raise Hint(
@@ -101,6 +101,7 @@ def check_head_epoch(answer: Any) -> None:
             "The backbone is unchanged now, but the head was in eval mode, too, that is, without "
             "its dropout. Which part should be in which mode?"
         )
+    trained = _epoch(partial(_unsolved_epoch, backbone_trains=False))[0].state_dict()
     if not close(after["head.1.weight"], trained["head.1.weight"], 1e-5):
         raise Hint(
             "All modes are right, but the head does not have the weights of one step per batch, "
@@ -124,10 +125,6 @@ def _epoch(function: Callable) -> tuple[nn.Module, Any, dict[str, list[bool]]]:
             )
         result = function(net, batches, torch.optim.SGD(head.parameters(), lr=0.1))
     return net, result, modes
-
-
-def _right_epoch(net: nn.Module, batches: list, optimizer: torch.optim.Optimizer) -> nn.Module:
-    return _unsolved_epoch(net, batches, optimizer, backbone_trains=False)
 
 
 def _unsolved_epoch(

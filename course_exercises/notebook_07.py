@@ -77,7 +77,7 @@ def check_speedup(answer: Any) -> None:
 
 @exercise("07.3")
 def check_change_brightness(answer: Any) -> None:
-    """Test a batch of ones, so that the result shows the factors."""
+    """Divide the result by random images, which shows the factors."""
     images = 0.2 + 0.6 * torch.rand(256, 3, 4, 5, generator=torch.Generator().manual_seed(1))
     kept = images.clone()
     with torch.random.fork_rng(devices=[]):

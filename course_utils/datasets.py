@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -152,7 +153,7 @@ class InMemoryDataset(Dataset):
             probe = F.pil_to_tensor(resize(Image.fromarray(noise).convert(dataset.mode)))
             file = Path(cache, f"{_fingerprint(paths, dataset.mode, probe.tolist())}.npy")
             if not file.exists():
-                _write_images(decode_all(), (len(dataset), *decode(paths[0]).shape), file)
+                _write_images(decode_all(), len(dataset), file)
             images = torch.from_numpy(np.load(file, mmap_mode="c"))  # copy-on-write
         return cls(images, torch.tensor(dataset.targets), dataset.classes, **transforms)
 
@@ -164,16 +165,18 @@ def _fingerprint(paths: list[str], *settings: object) -> str:
     return hashlib.sha256(repr((settings, files)).encode()).hexdigest()[:16]
 
 
-def _write_images(images: Iterable[Tensor], shape: tuple[int, ...], file: Path) -> None:
-    """Write images one by one to a `.npy` file, which is created atomically."""
+def _write_images(images: Iterator[Tensor], count: int, file: Path) -> None:
+    """Write images of one shape one by one to a `.npy` file, which is created atomically."""
+    first = next(images)
     file.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=file.parent) as folder:
         with open(Path(folder, file.name), "wb") as stream:
-            header = {"descr": "|u1", "fortran_order": False, "shape": shape}
+            header = {"descr": "|u1", "fortran_order": False, "shape": (count, *first.shape)}
             np.lib.format.write_array_header_1_0(stream, header)
-            for image in images:
-                if image.shape != shape[1:]:
-                    raise ValueError(f"Images have shapes {shape[1:]} and {tuple(image.shape)}.")
+            for image in chain([first], images):
+                if image.shape != first.shape:
+                    shapes = f"{tuple(first.shape)} and {tuple(image.shape)}"
+                    raise ValueError(f"Images have shapes {shapes}.")
                 stream.write(image.numpy().tobytes())
         os.replace(Path(folder, file.name), file)
 

@@ -136,9 +136,10 @@ def predict(
     from course_utils.training import best_device
     from image_classifier.model import load_classifier
     from image_classifier.predict import predict_files
-    from image_classifier.report import writable_folder
 
     if csv:
+        from image_classifier.report import writable_folder  # slow: it imports matplotlib
+
         _refuse_to_overwrite(csv, model, *files)
         writable_folder(csv.parent)
     table = predict_files(load_classifier(model).to(best_device()), files)

@@ -12,7 +12,7 @@ from course_utils.catalog import find_dataset
 from course_utils.errors import DataError
 from course_utils.image_io import printable
 from course_utils.training import best_device
-from image_classifier.features import compute_features, file_digests
+from image_classifier.features import compute_features, distinct_indices, file_digests
 from image_classifier.model import ImageClassifier, load_classifier
 from image_classifier.report import Evaluation, writable_folder, write_report
 
@@ -69,9 +69,7 @@ def evaluate_files(
             f"The classifier has no class {unknown[0]!r}; its classes are "
             f"{', '.join(classifier.classes)}."
         )
-    unwanted = set(leave_out)
-    first = {digest: index for index, digest in reversed([*enumerate(digests)])}
-    held_out = sorted(index for digest, index in first.items() if digest not in unwanted)
+    held_out = distinct_indices(digests, leave_out)
     if not held_out:
         raise DataError(
             f"The classifier was trained on all of these {len(digests)} images: evaluate it on "

@@ -4,7 +4,7 @@ import copy
 import hashlib
 import sqlite3
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
@@ -97,6 +97,12 @@ def file_digests(paths: Sequence[str]) -> list[str]:
 
     with ThreadPoolExecutor() as threads:
         return list(progress(threads.map(digest, paths), "reading files", len(paths)))
+
+
+def distinct_indices(digests: Sequence[str], leave_out: Collection[str] = ()) -> list[int]:
+    """Return the indices of distinct files (the first of copies), without those to leave out."""
+    first = {digest: index for index, digest in reversed([*enumerate(digests)])}
+    return sorted(first[digest] for digest in first.keys() - set(leave_out))
 
 
 def rank_and_world_size() -> tuple[int, int]:

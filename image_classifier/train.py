@@ -22,7 +22,7 @@ from course_utils.errors import DataError
 from course_utils.image_io import printable
 from course_utils.training import best_device, seed_everything
 from image_classifier.evaluate import evaluate_files, readable_features, refuse_inside
-from image_classifier.features import file_digests, rank_and_world_size
+from image_classifier.features import distinct_indices, file_digests, rank_and_world_size
 from image_classifier.fine_tune import fine_tune
 from image_classifier.head import (
     LinearHead,
@@ -124,8 +124,7 @@ class Part:
 
     def distinct(self, others: Collection[str] = ()) -> "Part":
         """Select the first of identical files, except those with a digest in `others`."""
-        first = {digest: index for index, digest in reversed([*enumerate(self.digests)])}
-        return self.subset(sorted(first[digest] for digest in first.keys() - set(others)))
+        return self.subset(distinct_indices(self.digests, others))
 
 
 class Fitted(NamedTuple):
